@@ -1,0 +1,98 @@
+"""Serves the site under plain `panel serve app`: built once, kept in memory, compressed once.
+
+Tornado's routes have to stand before the server is made, so `app_hooks.py` calls `install()` when Panel
+reads the app, which is also before any fork.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bokeh.server import urls
+from bokeh.server.views.doc_handler import DocHandler
+from tornado.web import HTTPError, RequestHandler
+
+from .site import Asset, Site, build
+
+APP = "/app"
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",  # Bokeh sets the sizes of its canvases so
+        "img-src 'self' data: blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "object-src 'none'",
+    )
+)
+
+
+def install() -> None:
+    """Put the site's routes in front of Panel's own. A second call changes nothing."""
+    if any(pattern[0] == AssetHandler.route for pattern in urls.toplevel_patterns):
+        return
+    site = build()
+    for asset in site.values():
+        _ = asset.gzipped  # now, once, and not while the first reader waits
+    urls.toplevel_patterns.insert(0, (AssetHandler.route, AssetHandler, {"site": site}))
+    for index, (route, handler, *rest) in enumerate(urls.per_app_patterns):
+        if issubclass(handler, DocHandler):
+            urls.per_app_patterns[index] = (route, page_handler(handler, site), *rest)  # type: ignore[call-overload]
+
+
+def send(handler: RequestHandler, asset: Asset) -> None:
+    """Answer with the asset, compressed where the reader's browser takes that, or with 304 where it has it."""
+    handler.set_header("Content-Type", f"{asset.kind}; charset=utf-8")
+    handler.set_header("X-Content-Type-Options", "nosniff")
+    handler.set_header("Vary", "Accept-Encoding")
+    handler.set_header("Etag", f'"{asset.version}"')
+    # A versioned address never changes its content; others are asked about at each visit.
+    for_ever = handler.get_query_argument("v", "") == asset.version
+    handler.set_header("Cache-Control", "max-age=31536000, immutable" if for_ever else "no-cache")
+    if handler.check_etag_header():
+        handler.set_status(304)
+        return
+    if "gzip" in handler.request.headers.get("Accept-Encoding", ""):
+        handler.set_header("Content-Encoding", "gzip")
+        handler.write(asset.gzipped)
+    else:
+        handler.write(asset.body)
+
+
+class AssetHandler(RequestHandler):
+    """The files under assets/."""
+
+    route = r"/assets/(.*)"
+
+    def initialize(self, site: Site) -> None:
+        """Remember the site."""
+        self.site = site
+
+    def get(self, name: str) -> None:
+        """Answer with the file, or 404."""
+        asset = self.site.get(f"assets/{name}")
+        if asset is None:
+            raise HTTPError(404)
+        send(self, asset)
+
+    head = get
+
+
+def page_handler(session_handler: type[RequestHandler], site: Site) -> type[RequestHandler]:
+    """A handler that answers the app's address with pages of the site, and leaves other apps as they are."""
+
+    class PageHandler(session_handler):  # type: ignore[misc, valid-type]
+        async def get(self, *args: Any, **keywords: Any) -> None:
+            if self.application_context.url != APP:
+                await super().get(*args, **keywords)
+            elif self.request.path.endswith("/"):
+                # Addresses in the page are relative, so it has one address only.
+                query = f"?{self.request.query}" if self.request.query else ""
+                self.redirect(self.request.path.rstrip("/") + query, permanent=True)
+            else:
+                name = self.get_query_argument("figure", "")
+                self.set_header("Content-Security-Policy", POLICY)
+                send(self, site.get(f"{name}.html", site["index.html"]))
+
+    return PageHandler

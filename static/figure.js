@@ -1,0 +1,254 @@
+// One live figure. Its controls and readouts stand in the page already; its plots and tables come with its Bokeh
+// document. State, label, readout and plot are shown from one state at one time, so they cannot disagree.
+const Figure = (() => {
+  // ---- A control: the values that it allows, and how they are written.
+  class Axis {
+    constructor(spec) { Object.assign(this, spec) }
+
+    index(value) {
+      const exact = this.values.indexOf(value)
+      if (exact >= 0 || this.kind !== "range") return exact
+      let nearest = 0
+      this.values.forEach((v, k) => { if (Math.abs(v - value) < Math.abs(this.values[nearest] - value)) nearest = k })
+      return nearest
+    }
+
+    number(value) { return this.kind === "range" || typeof value === "number" ? value : this.index(value) }
+
+    text(value) {
+      if (this.kind !== "range") return this.words[this.index(value)]
+      const at_rest = this.values.includes(value)
+      return Numbers.text(value, at_rest ? this.format : {...this.format, digits: 8, significant: true})
+    }
+
+    // What somebody wrote, as a value that the control allows, with a sentence when that is another one.
+    read(written) {
+      const refuse = allowed => ({note: `${this.label}: “${written}” is not ${allowed}, so it stays as it was.`})
+      if (this.kind === "switch") {
+        const k = [["off", "false", "0"], ["on", "true", "1"]].findIndex(words => words.includes(written.toLowerCase()))
+        return k < 0 ? refuse("on or off") : {value: this.values[k]}
+      }
+      if (this.kind === "choice") {
+        const k = this.values.findIndex((v, i) => String(v) === written || this.words[i].toLowerCase() === written.toLowerCase()
+          || (typeof v === "number" && written.trim() !== "" && v === Number(written)))
+        return k < 0 ? refuse(`one of ${this.values.join(", ")}`) : {value: this.values[k]}
+      }
+      const wish = Number(written), first = this.values[0], last = this.values.at(-1)
+      if (written.trim() === "" || !Number.isFinite(wish)) return refuse("a number")
+      const value = Math.min(last, Math.max(first, wish))
+      if (value !== wish) {
+        return {value, note: `${this.label}: ${written} is outside ${this.text(first)} to ${this.text(last)}, so it is ${this.text(value)}.`}
+      }
+      const nearest = this.values[this.index(value)]
+      if (this.free || Math.abs(nearest - value) <= 1e-9 * Math.abs(last - first)) return {value: this.free ? value : nearest}
+      return {value: nearest, note: `${this.label}: ${written} lies between two positions, so it is ${this.text(nearest)}.`}
+    }
+
+    // The value that a native input of this control stands at.
+    from_input(input) {
+      if (this.kind === "switch") return input.checked
+      if (this.kind === "choice") return this.read(input.value).value
+      return this.step === null ? this.values[Number(input.value)] : this.values[this.index(Number(input.value))]
+    }
+
+    to_input(input, value) {
+      if (this.kind === "switch") input.checked = value
+      else if (this.kind === "choice") input.checked = this.read(input.value).value === value
+      else {
+        input.value = this.step === null ? this.index(value) : value
+        input.setAttribute("aria-valuetext", this.text(value))
+      }
+    }
+  }
+
+  // ---- Control -> value. `moved` is told of each change, `settled` when the reader has let go.
+  class State {
+    constructor(controls, values) {
+      this.axes = Object.fromEntries(Object.entries(controls).map(([name, spec]) => [name, new Axis(spec)]))
+      this.values = {...values}
+      this.initial = {...values}
+      this.moved = []
+      this.settled = []
+    }
+    index(name) { return this.axes[name].index(this.values[name]) }
+    number(name) { return this.axes[name].number(this.values[name]) }
+    text(name) { return this.axes[name].text(this.values[name]) }
+    assign(values, {settle = false} = {}) {
+      const changed = Object.entries(values).filter(([name, value]) => this.values[name] !== value)
+      Object.assign(this.values, Object.fromEntries(changed))
+      if (changed.length) this.moved.forEach(tell => tell())
+      if (settle) this.settle()
+    }
+    settle() { this.settled.forEach(tell => tell()) }
+  }
+
+  // ---- Marks take the colours of the theme that is on.
+  function colour(plots, tokens) {
+    const marks = []
+    for (const plot of plots) {
+      for (const model of plot.model.references()) {
+        for (const {attr} of model) {
+          if (!attr.endsWith("_color")) continue
+          const value = model[attr], token = tokens[value?.value ?? value]
+          if (token) marks.push({model, attr, token})
+        }
+      }
+    }
+    return style => {
+      for (const {model, attr, token} of marks) {
+        const value = style.getPropertyValue(`--${token}`).trim()
+        if (value && (model[attr]?.value ?? model[attr]) !== value) model[attr] = value
+      }
+      plots.forEach(plot => plot.request_repaint())
+    }
+  }
+
+  // ---- A figure comes to life: `el` is its markup, `plots` the views of its plots, `values` where it starts.
+  function bring_to_life(el, plots, values) {
+    const {controls, sources, readouts, presets, ranges, summary, colors} = plots[0].model.tags[0]
+    const state = new State(controls, values)
+    const by_name = Object.fromEntries(plots.map(plot => [plot.model.name, plot]))
+    const all = (selector, root = el) => [...root.querySelectorAll(selector)]
+    const inputs = Object.fromEntries(Object.keys(controls).map(name =>
+      [name, all(`[data-control="${name}"] input, [data-twin="${name}"] input`)]))
+    const outputs = Object.fromEntries(Object.keys(controls).map(name => [name, el.querySelector(`[data-control="${name}"] output`)]))
+    const says = Object.fromEntries(Object.keys(readouts).map(name => [name, el.querySelector(`[data-readout="${name}"]`)]))
+
+    const columns = {}, shown = {}
+    // Every column that follows a control which moved; what is drawn goes to its plot.
+    function compute() {
+      for (const [source, {columns: frames, follows, model}] of Object.entries(sources)) {
+        const key = follows.map(name => state.values[name]).join()
+        if (shown[source] === key) continue
+        shown[source] = key
+        const find = name => columns[name.includes(".") ? name : `${source}.${name}`], data = {}
+        for (const [name, frame] of Object.entries(frames)) columns[`${source}.${name}`] = data[name] = Frames.at(frame, state, find)
+        if (model) model.data = data
+      }
+      for (const [place, column] of Object.entries(ranges)) {
+        const [plot, axis] = place.split("."), [start, end] = columns[column], range = by_name[plot].model[`${axis}_range`]
+        if (range.start !== start || range.end !== end) range.setv({start, end})
+      }
+    }
+
+    function say() {
+      for (const [name, {value, number, cases, case: which}] of Object.entries(readouts)) {
+        const at = says[name], is = columns[value][0], [template, source] = cases[which ? columns[which][0] : 0]
+        const text = template.replace("{}", Numbers.text(is, number)), bare = Number.isNaN(is) ? "" : String(is)
+        if (at.textContent !== text) at.textContent = text
+        if (at.dataset.value !== bare) at.dataset.value = bare
+        if (at.dataset.source !== source) at.dataset.source = source
+      }
+      for (const [name, axis] of Object.entries(state.axes)) {
+        for (const input of inputs[name]) axis.to_input(input, state.values[name])
+        const output = outputs[name], text = state.text(name)
+        if (output && output.textContent !== text) output.textContent = text
+      }
+    }
+
+    const summarize = () => {
+      el.querySelector(".summary").textContent = summary.replace(/\{(\w+)\}/g, (_, name) => name in controls ? state.text(name) : says[name].textContent)
+    }
+
+    let waiting = false
+    function show() {
+      waiting = false
+      compute()
+      say()
+      plots.forEach(plot => plot.repaint())    // Bokeh's own paint would come a frame later
+    }
+    state.moved.push(() => {
+      if (!waiting) requestAnimationFrame(show)
+      waiting = true
+    })
+    // Spoken when the reader lets go, not at every step of a drag.
+    state.settled.push(() => requestAnimationFrame(summarize))
+
+    // ---- the reader's hands
+    const control_of = target => target.closest("[data-control], [data-twin]")
+    const name_of = box => box.dataset.control ?? box.dataset.twin
+    el.addEventListener("input", ({target}) => {
+      const name = name_of(control_of(target))
+      stop()
+      state.assign({[name]: state.axes[name].from_input(target)})
+    })
+    el.addEventListener("change", () => state.settle())
+    const resolve = preset => Object.fromEntries(Object.entries(preset).map(([name, {value, column}]) => [name, column ? columns[column][0] : value]))
+    el.addEventListener("click", ({target}) => {
+      const button = target.closest("button")
+      if (!button || !el.contains(button)) return
+      const {preset, reset, step, play} = button.dataset
+      if (preset) state.assign(resolve(presets[preset]), {settle: true})
+      if (reset !== undefined) { stop(); state.assign(state.initial, {settle: true}) }
+      if (step) { stop(); move(name_of(control_of(button)), Number(step)); state.settle() }
+      if (play !== undefined) playing === button ? stop() : start(button)
+    })
+
+    // ---- playing a control: a position every so many milliseconds, to the last one
+    let playing = null, next = 0
+    function move(name, by) {
+      const axis = state.axes[name], k = Math.max(0, Math.min(axis.values.length - 1, state.index(name) + by))
+      state.assign({[name]: axis.values[k]})
+      return k < axis.values.length - 1
+    }
+    function start(button) {
+      stop()
+      const name = name_of(control_of(button)), {values, play} = state.axes[name]
+      if (state.index(name) === values.length - 1) state.assign({[name]: values[0]})
+      playing = button
+      button.textContent = "Pause"
+      next = performance.now() + play
+      const tick = now => {
+        if (playing !== button) return
+        const by = Math.max(0, Math.floor((now - next) / play) + 1)
+        next += by * play
+        if (by && !move(name, by)) stop()
+        else requestAnimationFrame(tick)
+      }
+      requestAnimationFrame(tick)
+    }
+    function stop() {
+      if (!playing) return
+      playing.textContent = "Play"
+      playing = null
+      state.settle()
+    }
+
+    // ---- a choice whose values are places on plots: a click chooses the nearest
+    for (const [name, {points}] of Object.entries(controls)) {
+      for (const [plot, places] of Object.entries(points ?? {})) {
+        const view = by_name[plot], slot = el.querySelector(`[data-plot="${plot}"]`)
+        slot.classList.add("clickable")
+        slot.addEventListener("click", event => {
+          const box = slot.getBoundingClientRect(), {frame} = view
+          const x = event.clientX - box.left, y = event.clientY - box.top
+          const far = places.map(([px, py]) => Math.hypot(frame.x_scale.compute(px) - x, frame.y_scale.compute(py) - y))
+          state.assign({[name]: state.axes[name].values[far.indexOf(Math.min(...far))]}, {settle: true})
+        })
+      }
+    }
+
+    // ---- a line to drag lies over the frame of its plot
+    const place_lines = () => {
+      for (const line of all(".on-plot")) {
+        const {left, top, width, height} = by_name[line.closest("[data-plot]").dataset.plot].frame.bbox
+        for (const [side, length] of Object.entries({left, top, width, height})) line.style.setProperty(`--frame-${side}`, `${length}px`)
+      }
+    }
+    if (all(".on-plot").length) {
+      place_lines()
+      new ResizeObserver(() => requestAnimationFrame(place_lines)).observe(el)
+    }
+
+    const recolour = colour(plots, colors), theme = () => recolour(getComputedStyle(el))
+    theme()
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme)
+    addEventListener("themechange", theme)
+    show()
+    summarize()
+    el.dataset.live = ""
+    return {state, columns, plots, show}
+  }
+
+  return {bring_to_life}
+})()

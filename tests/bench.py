@@ -1,0 +1,161 @@
+"""What the page costs, measured in a real Chromium: `make bench`.
+
+Prints, for each figure, the time from a pointer move to the painted change, painted frames a second while its
+finest control is dragged at 60 Hz, the bytes of its payload, and the time from coming near to answering; and
+for the page its first contentful paint, blocking time and bytes. Machines are noisy: compare medians of one run.
+"""
+
+from __future__ import annotations
+
+import gzip
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from app.site import build
+from tests.conftest import launch, serving
+from widgets import FIGURES, Figure
+from widgets.controls import Range
+
+LOADS = 5
+DRAG_SECONDS = 4.0
+
+# Runs before the page's own scripts: notes long tasks, and when each figure came near and answered.
+WATCH = """
+window.bench = {tasks: [], near: {}, live: {}}
+new PerformanceObserver(list => bench.tasks.push(...list.getEntries().map(e => e.duration))).observe({type: "longtask", buffered: true})
+addEventListener("DOMContentLoaded", () => {
+  const near = new IntersectionObserver(entries => entries.forEach(({isIntersecting, target}) => {
+    if (isIntersecting) bench.near[target.id] ??= performance.now() }), {rootMargin: "800px"})
+  document.querySelectorAll("figure").forEach(figure => {
+    near.observe(figure)
+    new MutationObserver(() => { bench.live[figure.id] ??= performance.now() }).observe(figure, {attributeFilter: ["data-live"]})
+  })
+})
+"""
+
+# A frame counts as painted when a plot was repainted in it because the state changed; its cost runs from the
+# pointer event's own time stamp to the first task after that frame.
+FOLLOW = """
+id => {
+  const figure = document.getElementById(id), run = window.run = {costs: [], painted: 0}
+  let pointer = null
+  figure.addEventListener("input", event => { pointer ??= window.lastPointer })
+  addEventListener("pointermove", event => { window.lastPointer = event.timeStamp }, {capture: true})
+  figure.figure.plots.at(-1).repainted.connect(() => {
+    if (pointer === null) return
+    const since = pointer
+    pointer = null
+    run.painted++
+    const channel = new MessageChannel()
+    channel.port1.onmessage = () => run.costs.push(performance.now() - since)
+    requestAnimationFrame(() => 0)
+    channel.port2.postMessage(0)
+  })
+}
+"""
+
+
+def finest(figure: type[Figure]) -> str:
+    """The control with the most positions."""
+    ranges = {name: c for name, c in figure.controls().items() if isinstance(c, Range)}
+    return max(ranges, key=lambda name: len(ranges[name].positions))
+
+
+def scroll_through(page: Page) -> None:
+    """Down the page as a reader would, until every figure answers."""
+    for figure in page.locator("figure[data-payload]").all():
+        figure.scroll_into_view_if_needed()
+        figure.evaluate(
+            "el => new Promise(done => { const t = setInterval(() => el.dataset.live !== undefined && (clearInterval(t), done()), 4) })"
+        )
+    page.wait_for_timeout(300)
+
+
+def measure_load(browser: Browser, address: str) -> dict[str, Any]:
+    """First contentful paint (ms), blocking time (ms), and the time each figure took to answer (ms)."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.add_init_script(WATCH)
+    page.goto(address, wait_until="load")
+    page.wait_for_timeout(1000)
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    blocking = page.evaluate("bench.tasks.reduce((sum, t) => sum + Math.max(0, t - 50), 0)")
+    scroll_through(page)
+    answers = page.evaluate(
+        "Object.fromEntries(Object.entries(bench.live).map(([id, t]) => [id, t - bench.near[id]]))"
+    )
+    size = page.evaluate(
+        "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        ".reduce((sum, e) => sum + e.encodedBodySize, 0)"
+    )
+    context.close()
+    return {"paint": paint, "blocking": blocking, "answers": answers, "size": size}
+
+
+def measure_drag(page: Page, figure: type[Figure]) -> tuple[float, float, float]:
+    """Median and 95th percentile (ms) from pointer move to paint, and painted frames a second, at 60 moves a second."""
+    control = page.locator(f"#{figure.slug} [data-control={finest(figure)}] input")
+    control.scroll_into_view_if_needed()
+    page.evaluate(FOLLOW, figure.slug)
+    box = control.bounding_box()
+    assert box
+    # The thumb's centre runs between half a thumb from either end.
+    left, width, y = box["x"] + 10, box["width"] - 20, box["y"] + box["height"] / 2
+    session = page.context.new_cdp_session(page)
+
+    def mouse(kind: str, share: float) -> None:
+        session.send("Input.dispatchMouseEvent", {
+            "type": kind, "x": left + share * width, "y": y, "button": "left", "buttons": 1, "clickCount": 1,
+        })  # fmt: skip
+
+    mouse("mousePressed", 0.0)
+    moves = int(DRAG_SECONDS * 60)
+    start = time.perf_counter()
+    for k in range(moves):
+        time.sleep(max(0.0, start + k / 60 - time.perf_counter()))
+        mouse(
+            "mouseMoved", abs(((k / moves * 3) % 2) - 1)
+        )  # there and back again: a new position every frame
+    seconds = time.perf_counter() - start
+    mouse("mouseReleased", 0.5)
+    page.wait_for_timeout(200)
+    run = page.evaluate("window.run")
+    costs = sorted(run["costs"])
+    return statistics.median(costs), costs[int(0.95 * len(costs))], run["painted"] / seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        with serving(Path(folder) / "server.log") as base:
+            browser = launch(playwright)
+            loads = [measure_load(browser, f"{base}/app") for _ in range(LOADS)]
+            site = build()
+            print("figure              to paint ms (median, 95 %)   frames/s   payload kB   answers ms")
+            for figure in FIGURES:
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                page.goto(f"{base}/app?figure={figure.slug}")
+                scroll_through(page)
+                median, high, rate = measure_drag(page, figure)
+                page.close()
+                size = len(gzip.compress(site[f"assets/{figure.slug}.js"].body, 9)) / 1000
+                answer = statistics.median(load["answers"][figure.slug] for load in loads)
+                print(
+                    f"{figure.slug:<20}{median:10.1f} {high:10.1f} {rate:18.1f} {size:12.1f} {answer:12.0f}"
+                )
+            for name, unit in (
+                ("paint", "ms to first contentful paint"),
+                ("blocking", "ms blocked while loading"),
+            ):
+                print(f"{statistics.median(load[name] for load in loads):8.0f} {unit}")
+            print(f"{loads[0]['size'] / 1000:8.0f} kB in all")
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""`landscape`: one learning rate, two landscapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from bokeh.core.properties import value
+from bokeh.models import ColumnDataSource
+from bokeh.models import Plot as BokehPlot
+from bokeh.plotting import figure
+from bokeh.plotting.contour import contour_data
+
+from bn_core.figures.landscape import (
+    LEARNING_RATES,
+    STARTS,
+    STEPS,
+    VERDICTS,
+    WITH,
+    WITHOUT,
+    Descent,
+    descend,
+    modes,
+    verdict,
+)
+from bn_core.figures.landscape import Landscape as Bowl
+
+from .controls import Choice, Range
+from .figure import Case, Figure, Preset, Readout, Sources
+from .frames import Column, Frame, Pick, Take, constant, measure
+from .numbers import Number
+from .plots import FONT, OVERLAY, plot, rounded
+from .tokens import color
+
+_SIDES = {"without": WITHOUT, "with": WITH}
+_NAMES = {"without": "Without batch normalization", "with": "With batch normalization"}
+_MAP = 2.8
+_LEVELS = (0.1, 0.4, 1, 2, 4, 8, 16, 32, 48)
+_PLACE_UNIT = 1 / 200
+"""Paths travel as whole numbers of this unit: a fifth of a pixel."""
+_WORDS = {
+    "without": dict(zip(VERDICTS, VERDICTS, strict=True)) | {"oscillating": "oscillating inside a ripple"},
+    "with": dict(zip(VERDICTS, VERDICTS, strict=True)) | {"oscillating": "oscillating as it converges"},
+}
+
+
+def _readouts(side: str) -> dict[str, Readout]:
+    words = _WORDS[side] | {"diverged": "diverged at step {}"}
+    small = Number(3, significant=True, small=1e-3)
+    group = _NAMES[side]
+    return {
+        f"{side}_lambda_max": Readout("Steepest curvature λ", f"{side}_fixed.lambda_max", small, group=group),
+        f"{side}_ceiling": Readout("Ceiling 2/λ", f"{side}_fixed.ceiling", small, group=group),
+        f"{side}_verdict": Readout(
+            "After 40 steps",
+            f"{side}_fate.diverged_at",
+            Number(),
+            tuple(Case(words[verdict]) for verdict in VERDICTS),
+            f"{side}_fate.verdict",
+            group,
+        ),
+        f"{side}_loss": Readout("Loss at the last step shown", f"{side}_last.loss", small, group=group),
+    }
+
+
+class Landscape(Figure):
+    """Gradient descent with one learning rate on a steep, rippled bowl and on a round, smooth one.
+
+    >>> Landscape(start="corner").say()["with_verdict"].text
+    'converging'
+    """
+
+    slug = "landscape"
+    title = "One learning rate, two landscapes"
+    caption = (
+        "An illustration: both landscapes are made up, to show one thing. Raise the learning rate: on the left, "
+        "descent is caught by ripples, then thrown about, and above the ceiling it leaves the map. The right side "
+        "takes ten times the rate, and has a ceiling too. Choose a start by its name or by a click near it."
+    )
+    summary = (
+        "Learning rate {learning_rate}, from {start}, {steps} steps. Without batch normalization: "
+        "{without_verdict}, loss {without_loss}. With: {with_verdict}, loss {with_loss}."
+    )
+
+    learning_rate = Range(
+        LEARNING_RATES.tolist(),
+        LEARNING_RATES[8],
+        number=Number(3, significant=True),
+        label="Learning rate η",
+    )
+    start = Choice(
+        tuple(STARTS),
+        points={side: list(STARTS.values()) for side in _SIDES},
+        label="Start",
+        doc="Where both paths begin.",
+    )
+    steps = Range(list(STEPS), STEPS[-1], number=Number(0), play=140, label="Steps", doc="Steps shown.")
+
+    presets = {
+        "trapped": Preset("A low rate", {"learning_rate": float(LEARNING_RATES[8]), "steps": 40.0}),
+        "thrown": Preset(
+            "Just under the left ceiling", {"learning_rate": float(LEARNING_RATES[28]), "steps": 40.0}
+        ),
+        "beyond": Preset("Five times as much", {"learning_rate": float(LEARNING_RATES[48]), "steps": 40.0}),
+        "both": Preset("Beyond both ceilings", {"learning_rate": float(LEARNING_RATES[60]), "steps": 40.0}),
+    }
+    readouts = {name: readout for side in _SIDES for name, readout in _readouts(side).items()}
+
+    @classmethod
+    def sources(cls) -> Sources:
+        rate = LEARNING_RATES[:, np.newaxis]
+        start_x, start_y = np.array(list(STARTS.values())).T
+        by, until = ("learning_rate", "start"), ("steps", len(STEPS))
+        sources: Sources = {
+            "starts": {"x": constant(start_x), "y": constant(start_y)},
+        }
+        for name, side in _SIDES.items():
+            walk = descend(side, rate, start_x, start_y)
+            columns: dict[str, Frame] = {"step": Take(np.arange(len(STEPS) + 1, dtype="f4"), until=until)}
+            if side.ripple_height:
+                columns["x"], columns["y"] = (
+                    Take(np.round(place / _PLACE_UNIT).astype("i4"), by, until, _PLACE_UNIT)
+                    for place in (walk.x, walk.y)
+                )
+                columns["loss"] = Take(rounded(walk.loss), by, until)
+            else:
+                sources[f"{name}_left"], more = _on_a_bowl(side, walk, until, f"{name}_left")
+                columns |= more
+            sources[f"{name}_path"] = columns
+            sources[f"{name}_last"] = {column: measure("last", f"{name}_path.{column}") for column in columns}
+            diverged = np.where(walk.diverged_at >= 0, walk.diverged_at, np.nan).astype("f4")
+            sources[f"{name}_fate"] = {
+                "verdict": Take(verdict(side, rate, start_x, start_y).astype("u1"), by),
+                "diverged_at": Take(diverged, by),
+            }
+            sources[f"{name}_fixed"] = {
+                "lambda_max": constant(side.lambda_max, "f8"),
+                "ceiling": constant(side.ceiling, "f8"),
+            }
+        return sources
+
+    @classmethod
+    def plots(cls, source: Mapping[str, ColumnDataSource]) -> list[BokehPlot]:
+        ends = (-_MAP, _MAP)
+        marks = {"without": "circle", "with": "diamond"}
+        losses = plot(
+            "loss",
+            "Loss against step",
+            (-0.5, len(STEPS) + 0.5),
+            (1e-6, 1e3),
+            height=210,
+            y_axis_type="log",
+            x_label="step",
+        )
+        losses.yaxis.ticker.desired_num_ticks = 4
+        maps = []
+        for name, side in _SIDES.items():
+            p = plot(name, _NAMES[name], ends, ends, height=420)
+            _contours(p, side)
+            p.scatter(
+                "x", "y", source=source["starts"], size=12, fill_color=color("plot"), line_color=color("axis")
+            )
+            p.text(
+                [x for x, _ in STARTS.values()], [y for _, y in STARTS.values()], list(STARTS), x_offset=9,
+                y_offset=-4, text_font=value(FONT), text_font_size="12px", text_color=color("muted"),
+            )  # fmt: skip
+            maps.append(p)
+            for panel, x, y in ((p, "x", "y"), (losses, "step", "loss")):
+                look = {"source": source[f"{name}_path"], **OVERLAY}
+                panel.line(x, y, line_color=color(name), line_width=2, line_alpha=0.8, **look)
+                panel.scatter(
+                    x, y, marker=marks[name], size=6, fill_color=color(name), line_color=None, **look
+                )
+                panel.scatter(
+                    x, y, source=source[f"{name}_last"], marker=marks[name], size=13, fill_color=color(name),
+                    line_color=color("plot"), **OVERLAY,
+                )  # fmt: skip
+        return [*maps, losses]
+
+
+def _on_a_bowl(
+    side: Bowl, walk: Descent, until: tuple[str, int], left: str
+) -> tuple[dict[str, Frame], dict[str, Frame]]:
+    """A path on a bowl without ripples, in a fraction of the bytes: the start, times what each step leaves of it.
+
+    First the source `left`, with what is left of x and y; then the columns of the path.
+    """
+    left_at = np.where(walk.left_at >= 0, walk.left_at, len(STEPS))[..., np.newaxis]
+    standing_still = np.minimum(np.arange(len(STEPS) + 1), left_at).astype("u1")
+    places = Take(standing_still, ("learning_rate", "start"), until)
+    x_left, y_left = (Take(rounded(mode), ("learning_rate",)) for mode in modes(side, LEARNING_RATES))
+    x, y = (Take(start, ("start",)) for start in np.array(list(STARTS.values())).T)
+    x_loss, y_loss = Take(side.loss(x.table, 0), ("start",)), Take(side.loss(0, y.table), ("start",))
+    of_x, of_y = Column(f"{left}.x"), Column(f"{left}.y")
+    return {"x": Pick(x_left, places), "y": Pick(y_left, places)}, {
+        "x": x * of_x,
+        "y": y * of_y,
+        "loss": x_loss * of_x * of_x + y_loss * of_y * of_y,
+    }
+
+
+def _contours(p: figure, side: Bowl) -> None:
+    """Lines of equal loss, at the same levels on both maps."""
+    x = np.linspace(-_MAP, _MAP, 57)
+    y = np.linspace(-_MAP, _MAP, 225)  # the ripples run along y
+    lines = contour_data(x, y, side.loss(x, y[:, np.newaxis]), list(_LEVELS), want_fill=False).line_data
+    assert lines is not None
+    xs, ys = (
+        [line.astype("f4") for level in part for line in _pieces(level)] for part in (lines.xs, lines.ys)
+    )
+    p.multi_line(xs, ys, line_color=color("axis"), line_alpha=0.45)
+
+
+def _pieces(line: np.ndarray) -> list[np.ndarray]:
+    """The pieces between the gaps."""
+    ends = np.flatnonzero(np.isnan(line))
+    return [piece[~np.isnan(piece)] for piece in np.split(line, ends)]

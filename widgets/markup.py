@@ -1,0 +1,48 @@
+"""A figure as HTML: whole to read without JavaScript, and the places that `static/figure.js` brings to life."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from .figure import Figure
+
+_TEMPLATE = "figure.html"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+def bare(value: float) -> str:
+    """A number at full precision, empty where there is none: what stands in `data-value`."""
+    return "" if math.isnan(value) else repr(value)
+
+
+def figure_markup(figure: Figure, payload: str = "") -> str:
+    """The `<figure>` in its present state; `payload` is the address of the script that brings it to life."""
+    roots = figure.document().roots
+    said = figure.say()
+    groups: dict[str, dict[str, object]] = {}
+    for name, readout in figure.readouts.items():
+        groups.setdefault(readout.group, {})[name] = readout
+    return (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            figure=figure,
+            payload=payload,
+            plots=roots,
+            groups=groups,
+            said=said,
+            values={name: bare(each.value) for name, each in said.items()},
+        )
+    )

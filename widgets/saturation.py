@@ -1,0 +1,159 @@
+"""`saturation`: a drifting batch starves a sigmoid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from bokeh.models import ColumnDataSource
+from bokeh.models import Plot as BokehPlot
+
+from bn_core.activations import ACTIVATIONS
+from bn_core.figures.saturation import SIZE, saturation, standard_batch
+
+from .controls import Choice, Range, Switch, steps
+from .figure import Figure, Preset, Readout, Sources
+from .frames import Along, Column, Control, Frame, Product, Sum, Take, constant
+from .numbers import Number
+from .plots import OVERLAY, plot
+from .tokens import color
+
+_PERCENT = Number(digits=1, scale=100, unit="%", small=1e-3)
+_ENDS = (-15.0, 15.0)
+
+
+class Saturation(Figure):
+    """A batch drifts into the flat tail of its activation, and batch normalization brings it back.
+
+    >>> Saturation(drift=6, batch_norm=True).say()["gradient_signal"].text
+    '82.8 %'
+    """
+
+    slug = "saturation"
+    title = "A drifting batch starves a sigmoid"
+    caption = (
+        "Drag the mean towards 8 and watch the points climb onto the flat shoulder, where almost no gradient "
+        "passes. Then switch batch normalization on. The signal is the mean slope relative to the "
+        "activation’s steepest: weights, and normalization’s own 1/σ, multiply the gradient too."
+    )
+    summary = (
+        "{activation}, batch normalization {batch_norm}: a batch with mean {drift} and standard deviation "
+        "{spread} reaches the activation with mean {batch_mean}. {gradient_signal} of the gradient passes, "
+        "{after_10} is left after ten such layers, and {starved} of the points are starved."
+    )
+
+    drift = Range(steps(-8, 8, 0.1), 0, number=Number(1), label="Batch mean", doc="Mean of the batch.")
+    spread = Range(
+        steps(0.5, 3, 0.5),
+        1,
+        number=Number(1),
+        label="Batch spread (σ)",
+        doc="Standard deviation of the batch.",
+    )
+    activation = Choice(tuple(ACTIVATIONS), words=("sigmoid", "tanh", "ReLU"), label="Activation")
+    batch_norm = Switch(False, label="Batch normalization")
+
+    presets = {
+        "push": Preset("Push the mean to 6", {"drift": 6.0, "batch_norm": False}),
+        "rescue": Preset("…and switch it on", {"drift": 6.0, "batch_norm": True}),
+    }
+    readouts = {
+        "batch_mean": Readout("Mean of what the activation sees", "numbers.batch_mean", Number(2)),
+        "mean_slope": Readout("Mean slope", "numbers.mean_slope", Number(4, small=1e-4)),
+        "gradient_signal": Readout("Gradient signal", "numbers.signal", _PERCENT),
+        "starved": Readout(
+            "Points under 1 % of the peak slope", "numbers.starved", Number(digits=0, scale=100, unit="%")
+        ),
+        "after_3": Readout("Signal left after 3 layers", "numbers.after_3", _PERCENT),
+        "after_10": Readout("Signal left after 10 layers", "numbers.after_10", _PERCENT),
+    }
+    ranges = {"activation.y": "view.y"}
+
+    @classmethod
+    def sources(cls) -> Sources:
+        on, spread, drift = cls.grid("batch_norm", "spread", "drift")
+        states = [saturation(drift, spread, name, on) for name in ACTIVATIONS]
+        by = ("activation", "batch_norm", "spread", "drift")
+        signal = Take(np.stack([state.gradient_signal for state in states]).astype("f4"), by)
+        starved = Take(
+            np.round(SIZE * np.stack([state.starved for state in states])).astype("u1"), by, unit=1 / SIZE
+        )
+
+        # The curves reach further than the plot, so that every point of every batch lies on them.
+        t = np.linspace(-20, 20, 801)
+        height = Take(np.stack([f.value(t) for f in ACTIVATIONS.values()]).astype("f4"), ("activation",))
+        slope = Take(
+            np.stack([f.slope(t) / f.peak for f in ACTIVATIONS.values()]).astype("f4"), ("activation",)
+        )
+        # ReLU's slope is a step, which no even grid holds: the drawn step is a curve of two points.
+        is_relu = np.array([name == "relu" for name in ACTIVATIONS])
+        smooth = Take(np.where(is_relu[:, None], 0, slope.table), ("activation",))
+        step = Take(np.outer(is_relu, [0, 1]).astype("f4"), ("activation",))
+
+        def points(x: Frame) -> dict[str, Frame]:
+            place = Column("x")
+            rising = Along(np.array([-1e-9, 1e-9]), step, place)
+            return {
+                "x": x,
+                "y": Along(t, height, place),
+                "slope": Along(t, smooth, place) + rising,
+                "rug": constant(np.full(SIZE, -0.09)),
+            }
+
+        def only(shown_when_on: bool) -> Take:
+            """1 where the points are shown, nothing where they are not."""
+            return Take(np.array([np.nan, 1.0] if shown_when_on else [1.0, np.nan], "f4"), ("batch_norm",))
+
+        drifted = Sum((Control("drift"), Product((Control("spread"), constant(standard_batch())))))
+        x_hat = Take(states[0].x_hat[1, :, 0].astype("f4"), ("spread",))
+        return {
+            "view": {
+                "y": Take(np.array([(-0.15, 1.15), (-1.3, 1.3), (-1.6, 16)], "f4"), ("activation",)),
+            },
+            "curve": {"x": constant(t), "y": height, "slope": slope},
+            "batch": points(Product((drifted, only(shown_when_on=False)))),
+            "drifted": points(Product((drifted, only(shown_when_on=True)))),
+            "normalized": points(Product((x_hat, only(shown_when_on=True)))),
+            "numbers": {
+                "batch_mean": Take(states[0].batch_mean.astype("f4"), by[1:]),
+                "signal": signal,
+                "mean_slope": Product(
+                    (signal, Take(np.array([f.peak for f in ACTIVATIONS.values()]), by[:1]))
+                ),
+                "starved": starved,
+                "after_3": Product((Column("signal"),) * 3),
+                "after_10": Product((Column("signal"),) * 10),
+            },
+        }
+
+    @classmethod
+    def plots(cls, source: Mapping[str, ColumnDataSource]) -> list[BokehPlot]:
+        top = plot("activation", "Activation f(x), with the batch on it", _ENDS, (-0.15, 1.15))
+        bottom = plot(
+            "slope",
+            "Slope f′(x), as a share of the steepest",
+            _ENDS,
+            (-0.2, 1.1),
+            x_label="what the activation gets, x",
+            y_ticks={0: "0", 0.5: "50 %", 1: "100 %"},
+        )
+        bottom.varea("x", y1=0, y2="slope", source=source["curve"], fill_color=color("shade"), fill_alpha=0.8)
+        for panel, y in ((top, "y"), (bottom, "slope")):
+            panel.line("x", y, source=source["curve"], line_color=color("neutral"), line_width=2)
+            marks = {"size": 9, "line_color": None, **OVERLAY}
+            panel.scatter(
+                "x", y, source=source["drifted"], fill_color=color("without"), fill_alpha=0.25, **marks
+            )
+            panel.scatter(
+                "x", y, source=source["batch"], fill_color=color("without"), fill_alpha=0.75, **marks
+            )
+            panel.scatter(
+                "x", y, source=source["normalized"], marker="diamond", fill_color=color("with"), fill_alpha=0.75,
+                **{**marks, "size": 11},
+            )  # fmt: skip
+        for name, token in (("batch", "without"), ("drifted", "without"), ("normalized", "with")):
+            bottom.scatter(
+                "x", "rug", source=source[name], marker="dash", angle=np.pi / 2, size=12,
+                line_color=color(token), line_alpha=0.6, **OVERLAY,
+            )  # fmt: skip
+        return [top, bottom]

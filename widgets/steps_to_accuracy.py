@@ -1,0 +1,223 @@
+"""`steps-to-accuracy`: 14 times fewer steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from bokeh.core.properties import value
+from bokeh.models import ColumnDataSource
+from bokeh.models import Plot as BokehPlot
+
+from bn_core.figures.steps_to_accuracy import (
+    COMMON_ACCURACY,
+    CURVES,
+    NETWORKS,
+    SOURCES,
+    TARGETS,
+    published_points,
+    steps_to,
+)
+from bn_core.published import IMAGENET
+
+from .controls import Choice, Range
+from .figure import Case, Figure, Preset, Readout, Sources
+from .frames import Control, Frame, Product, Take, constant
+from .numbers import Number
+from .plots import FONT, OVERLAY, plot
+from .tokens import color
+
+_MILLION = 1e6
+_LAST = 35.0
+_FIRST_ON_LOG = 0.3
+_LOG_AT = 100.0
+"""Both axes share one number line: millions of steps from 0, and their decimal logarithm around this place."""
+_TICKS = {float(t): str(t) for t in range(0, 36, 5)} | {
+    _LOG_AT + float(np.log10(t)): f"{t:g}" for t in (0.3, 0.5, 1, 2, 5, 10, 20, 35)
+}
+_STEPS_WORDS = {
+    "published": Case("{}", "published"),
+    "interpolated": Case("about {} (our curve)", "interpolated"),
+    "never": Case("never reaches it", "published"),
+    "unpublished": Case("no step count was published", "published"),
+}
+_NO_NUMBER = Case("–")
+_LABEL_AT = {"inception": 30.0, "bn_baseline": 21.0, "bn_x5": 12.5, "bn_x30": 30.0, "bn_x5_sigmoid": 30.0}
+
+
+def _token(network: str) -> str:
+    return "without" if network == "inception" else "with"
+
+
+def _readouts(network: str) -> dict[str, Readout]:
+    group = IMAGENET[network].name
+    numbers = (_NO_NUMBER, Case("{}", "published"), Case("about {}", "interpolated"))
+    return {
+        f"{network}_steps": Readout(
+            "Steps to the target",
+            f"{network}.steps",
+            Number(1, scale=1 / _MILLION, unit="million steps"),
+            tuple(_STEPS_WORDS[source] for source in SOURCES),
+            f"{network}.source",
+            group,
+        ),
+        f"{network}_ratio": Readout(
+            "Fewer steps, by a factor of", f"{network}.ratio", Number(1), numbers, f"{network}.kind", group
+        ),
+        f"{network}_share": Readout(
+            "Share of its steps",
+            f"{network}.share",
+            Number(1, scale=100, unit="%"),
+            numbers,
+            f"{network}.kind",
+            group,
+        ),
+    }
+
+
+class StepsToAccuracy(Figure):
+    """The published ImageNet results: how many steps each network took to an accuracy.
+
+    >>> StepsToAccuracy().say()["bn_x5_ratio"].text
+    '14.8'
+    """
+
+    slug = "steps-to-accuracy"
+    title = "The same accuracy in 14 times fewer steps"
+    caption = (
+        "Drag the line, or the slider, to an accuracy, and read how many training steps each network took to "
+        "reach it. Squares are published points and dashed lines published maxima; the curves between them are "
+        "our interpolation, and so are the numbers marked “about”."
+    )
+    summary = (
+        "To reach {target}: Inception {inception_steps}; BN-Baseline {bn_baseline_steps}; BN-x5 {bn_x5_steps}; "
+        "BN-x30 {bn_x30_steps}; BN-x5-Sigmoid {bn_x5_sigmoid_steps}. Compared with {reference}."
+    )
+
+    target = Range(
+        TARGETS.tolist(),
+        COMMON_ACCURACY,
+        number=Number(1, unit="%"),
+        on_plot="curves",
+        label="Target accuracy",
+        doc="Validation accuracy on ImageNet, top-1, one crop.",
+    )
+    axis = Choice(("linear", "log"), words=("linear", "logarithmic"), label="Step axis")
+
+    presets = {
+        "common": Preset("Inception’s best", {"target": COMMON_ACCURACY}),
+        "sigmoid": Preset("The sigmoid’s best", {"target": IMAGENET["bn_x5_sigmoid"].max_accuracy}),
+        "best": Preset("The best", {"target": IMAGENET["bn_x30"].max_accuracy}),
+    }
+    readouts = {
+        **{name: readout for network in NETWORKS for name, readout in _readouts(network).items()},
+        "reference": Readout(
+            "Compared with",
+            "compared.number",
+            Number(),
+            (Case("none, for none reaches it"), *(Case(IMAGENET[network].name) for network in NETWORKS)),
+            "compared.case",
+            "Factors and shares",
+        ),
+    }
+    ranges = {"curves.x": "view.x"}
+
+    @classmethod
+    def sources(cls) -> Sources:
+        found = steps_to(TARGETS)
+        log_ends = (_on_log(_FIRST_ON_LOG), _on_log(_LAST))
+        sources: Sources = {
+            "view": {"x": Take(np.array([(0, _LAST), log_ends]), ("axis",))},
+            "target": {"y": Control("target")},
+            "compared": {
+                "number": constant(np.nan),
+                "case": Take((found.reference + 1).astype("u1"), ("target",)),
+            },
+        }
+        for k, network in enumerate(NETWORKS):
+            kind = np.where(
+                found.source[:, k] >= 2, 0, 1 + found.source[:, k]
+            )  # none, published, interpolated
+            # A ratio is as good as both its numbers.
+            of_reference = found.source[np.arange(len(TARGETS)), np.maximum(found.reference, 0)]
+            kind = np.where(kind > 0, np.maximum(kind, 1 + of_reference), 0)
+            sources[network] = {
+                "steps": Take(found.steps[:, k], ("target",)),
+                "source": Take(found.source[:, k].astype("u1"), ("target",)),
+                "ratio": Take(found.ratio[:, k], ("target",)),
+                "share": Take(found.share[:, k], ("target",)),
+                "kind": Take(kind.astype("u1"), ("target",)),
+            }
+            sources[f"{network}_ceiling"] = {
+                "x": Take(np.array([(0, _LAST), log_ends], "f4"), ("axis",)),
+                "y": constant([IMAGENET[network].max_accuracy] * 2),
+            }
+            sources[f"{network}_label"] = {
+                "x": Take(_on_axes(np.array([_LABEL_AT[network]])), ("axis",)),
+                "y": constant(IMAGENET[network].max_accuracy),
+            }
+            if network not in CURVES:
+                continue
+            millions = np.geomspace(0.05, _LAST, 240)
+            points = published_points(network)
+            sources[f"{network}_curve"] = {
+                "x": Take(_on_axes(millions), ("axis",)),
+                "y": constant(CURVES[network].accuracy(millions * _MILLION)),
+            }
+            sources[f"{network}_points"] = {
+                "x": Take(_on_axes(np.array(list(points.values())) / _MILLION), ("axis",)),
+                "y": constant(list(points)),
+            }
+            sources[f"{network}_crossing"] = {
+                "x": Take(_on_axes(found.steps[:, k] / _MILLION)[..., np.newaxis], ("axis", "target")),
+                "y": Product((Control("target"), constant(1))),
+            }
+        return sources
+
+    @classmethod
+    def plots(cls, source: Mapping[str, ColumnDataSource]) -> list[BokehPlot]:
+        p = plot(
+            "curves", "Validation accuracy, %", (0, _LAST), (60, 76), height=430, x_label="million training steps",
+            x_ticks=_TICKS,
+        )  # fmt: skip
+        for network in NETWORKS:
+            hue = color(_token(network))
+            p.line(
+                "x",
+                "y",
+                source=source[f"{network}_ceiling"],
+                line_color=hue,
+                line_alpha=0.6,
+                line_dash="dashed",
+            )
+            p.text(
+                "x", "y", source=source[f"{network}_label"],
+                text=value(f"{IMAGENET[network].name}, best {IMAGENET[network].max_accuracy} %"), text_color=hue,
+                text_font=value(FONT), text_font_size="12px", text_align="center", text_baseline="middle",
+                background_fill_color=color("plot"), padding=2,
+            )  # fmt: skip
+            if network in CURVES:
+                p.line(
+                    "x", "y", source=source[f"{network}_curve"], line_color=hue, line_width=2, line_alpha=0.55
+                )
+        for network in CURVES:
+            p.scatter(
+                "x", "y", source=source[f"{network}_points"], marker="square", size=10,
+                fill_color=color("published"), line_color=color("plot"),
+            )  # fmt: skip
+        p.hspan(y="y", source=source["target"], line_color=color("ink"), line_width=2, **OVERLAY)
+        for network in CURVES:
+            p.scatter(
+                "x", "y", source=source[f"{network}_crossing"], size=11, fill_color=color(_token(network)),
+                line_color=color("plot"), **OVERLAY,
+            )  # fmt: skip
+        return [p]
+
+
+def _on_log(millions: Frame | float) -> float:
+    return _LOG_AT + float(np.log10(millions))
+
+
+def _on_axes(millions: np.ndarray) -> np.ndarray:
+    """Places of `millions` of steps on the linear and on the logarithmic axis: (2, ...)."""
+    return np.stack([millions, _LOG_AT + np.log10(millions)]).astype("f4")
