@@ -1,0 +1,1 @@
+"""The web app: builds the site, serves it."""

@@ -7,6 +7,4 @@ import panel as pn
 
 from widgets import FIGURES
 
-pn.Column(*(figure() for figure in FIGURES), sizing_mode="stretch_width").servable(
-    title="Batch Normalization"
-)
+pn.Column(*(figure() for figure in FIGURES), sizing_mode="stretch_width").servable(title="Batch Normalization")

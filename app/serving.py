@@ -38,7 +38,7 @@ def install() -> None:
     urls.toplevel_patterns.insert(0, (AssetHandler.route, AssetHandler, {"site": site}))
     for index, (route, handler, *rest) in enumerate(urls.per_app_patterns):
         if issubclass(handler, DocHandler):
-            urls.per_app_patterns[index] = (route, page_handler(handler, site), *rest)  # type: ignore[call-overload]
+            urls.per_app_patterns[index] = (route, page_handler(handler, site), *rest)  # type: ignore[assignment]
 
 
 def send(handler: RequestHandler, asset: Asset) -> None:

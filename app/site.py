@@ -80,9 +80,7 @@ def build() -> Site:
         markup[kind.slug] = figure_markup(figure, script)
     page = templates().get_template
     story = sections()
-    add(
-        "index.html", page("article.html").render(links=links, sections=story, figures=FIGURES, markup=markup)
-    )
+    add("index.html", page("article.html").render(links=links, sections=story, figures=FIGURES, markup=markup))
     for kind in FIGURES:
         add(f"{kind.slug}.html", page("figure.html").render(links=links, figure=kind, markup=markup))
     return site
@@ -90,9 +88,7 @@ def build() -> Site:
 
 def sections() -> list[Section]:
     """The article's sections, from `article/NN-name.md`, in the order of their numbers."""
-    markdown = MarkdownIt("commonmark", {"html": True, "typographer": True}).enable(
-        ["replacements", "smartquotes"]
-    )
+    markdown = MarkdownIt("commonmark", {"html": True, "typographer": True}).enable(["replacements", "smartquotes"])
     found = []
     for path in sorted((HERE / "article").glob("*.md")):
         heading, _, text = path.read_text("utf-8").partition("\n")

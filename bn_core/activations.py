@@ -28,7 +28,7 @@ def sigmoid(x: Array) -> Array:
 
 
 def sigmoid_slope(x: Array) -> Array:
-    """sigmoid(x) (1 - sigmoid(x)), claim A1: 0.25 at 0. Keeps its digits in the tails, where 1 - sigmoid would not."""
+    """sigmoid(x) (1 - sigmoid(x)), claim A1: 0.25 at 0. Keeps its digits in both tails."""
     small = np.exp(-np.abs(x))
     return small / (1.0 + small) ** 2
 

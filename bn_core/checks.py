@@ -25,9 +25,7 @@ LARGEST = 1e75
 SMALLEST = 1e-75
 
 
-def array(
-    name: str, value: npt.ArrayLike, shape: tuple[int, ...] | None = None, largest: float = LARGEST
-) -> Array:
+def array(name: str, value: npt.ArrayLike, shape: tuple[int, ...] | None = None, largest: float = LARGEST) -> Array:
     """Return `value` as an array of finite floats, of the given shape if there is one.
 
     Raises TypeError unless its dtype is float16, float32 or float64 (lists of floats are

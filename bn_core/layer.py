@@ -119,9 +119,7 @@ class BatchNorm:
         pass, otherwise as `batch_norm_backward` does.
         """
         if self._cache is None:
-            raise RuntimeError(
-                "backward needs a forward pass to go back through: call forward(x, training) first"
-            )
+            raise RuntimeError("backward needs a forward pass to go back through: call forward(x, training) first")
         differentiate = _frozen_backward if self._frozen else batch_norm_backward
         dx, self.dgamma, self.dbeta = differentiate(dy, self._cache)
         return dx
@@ -174,9 +172,7 @@ class BatchNorm:
         )
 
 
-def fold_into_linear(
-    weight: npt.ArrayLike, bias: npt.ArrayLike | None, layer: BatchNorm
-) -> tuple[Array, Array]:
+def fold_into_linear(weight: npt.ArrayLike, bias: npt.ArrayLike | None, layer: BatchNorm) -> tuple[Array, Array]:
     """Fold a layer's inference into the linear layer before it (E3).
 
     BN(W u + b) = W' u + b' with W' = scale W, row by row, and b' = scale b + shift, where

@@ -40,9 +40,7 @@ class Source:
 
 
 def _arxiv(key: str, year: int, arxiv: str, title: str, *authors: str) -> Source:
-    return Source(
-        key=key, authors=authors, year=year, title=title, url=f"https://arxiv.org/abs/{arxiv}", arxiv=arxiv
-    )
+    return Source(key=key, authors=authors, year=year, title=title, url=f"https://arxiv.org/abs/{arxiv}", arxiv=arxiv)
 
 
 SOURCES: dict[str, Source] = {
@@ -159,8 +157,7 @@ SOURCES: dict[str, Source] = {
             key="Sh",
             authors=("Hidetoshi Shimodaira",),
             year=2000,
-            title="Improving predictive inference under covariate shift "
-            "by weighting the log-likelihood function",
+            title="Improving predictive inference under covariate shift by weighting the log-likelihood function",
             url="https://doi.org/10.1016/S0378-3758(00)00115-4",
         ),
         Source(
@@ -390,9 +387,7 @@ ENSEMBLES: dict[str, Ensemble] = {
     ),
     "googlenet": Ensemble(name="GoogLeNet ensemble", validation_error=6.67, claim="R8", source=_FIGURE_4),
     "deep_image": Ensemble(name="Deep Image ensemble", validation_error=5.98, claim="R8", source=_FIGURE_4),
-    "prelu": Ensemble(
-        name="PReLU networks", test_error=4.94, claim="R8", source=SOURCES["He"].at("abstract")
-    ),
+    "prelu": Ensemble(name="PReLU networks", test_error=4.94, claim="R8", source=SOURCES["He"].at("abstract")),
 }
 
 

@@ -118,9 +118,7 @@ def measure_drag(page: Page, figure: type[Figure]) -> tuple[float, float, float]
     start = time.perf_counter()
     for k in range(moves):
         time.sleep(max(0.0, start + k / 60 - time.perf_counter()))
-        mouse(
-            "mouseMoved", abs(((k / moves * 3) % 2) - 1)
-        )  # there and back again: a new position every frame
+        mouse("mouseMoved", abs(((k / moves * 3) % 2) - 1))  # there and back again: a new position every frame
     seconds = time.perf_counter() - start
     mouse("mouseReleased", 0.5)
     page.wait_for_timeout(200)
@@ -145,9 +143,7 @@ def main() -> None:
                 page.close()
                 size = len(gzip.compress(site[f"assets/{figure.slug}.js"].body, 9)) / 1000
                 answer = statistics.median(load["answers"][figure.slug] for load in loads)
-                print(
-                    f"{figure.slug:<20}{median:10.1f} {high:10.1f} {rate:18.1f} {size:12.1f} {answer:12.0f}"
-                )
+                print(f"{figure.slug:<20}{median:10.1f} {high:10.1f} {rate:18.1f} {size:12.1f} {answer:12.0f}")
             for name, unit in (
                 ("paint", "ms to first contentful paint"),
                 ("blocking", "ms blocked while loading"),

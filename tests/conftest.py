@@ -63,9 +63,7 @@ class Watched:
 def launch(playwright: Playwright) -> Browser:
     """Start the Chromium that is here, headless; get one first if there is none."""
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return playwright.chromium.launch(
-        executable_path=str(finder.ensure()), headless=True, args=[*QUIET, *as_root]
-    )
+    return playwright.chromium.launch(executable_path=str(finder.ensure()), headless=True, args=[*QUIET, *as_root])
 
 
 @pytest.fixture(scope="session")

@@ -34,9 +34,7 @@ def test_the_found_browser_says_its_version():
 
 
 def test_as_a_program_it_prints_the_path_alone():
-    done = subprocess.run(
-        [sys.executable, finder.__file__], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, finder.__file__], capture_output=True, text=True, timeout=60, check=True)
     assert Path(done.stdout.strip()).is_file()
 
 

@@ -24,7 +24,7 @@ def steps(start: float, end: float, step: float) -> tuple[float, ...]:
     return tuple(float(first + k * width) for k in range(int((last - first) / width) + 1))
 
 
-class Range(param.Number):
+class Range(param.Number):  # type: ignore[type-arg]
     """A number on a slider.
 
     `positions` are the values at which the slider rests, in rising order; a `free` control may also be set
@@ -63,10 +63,10 @@ class Range(param.Number):
 
     def _at_position(self, value: Any) -> Any:
         """`value` as the position that it means; what is not a number in range is left for Param to refuse."""
-        low, high = self.bounds
-        if self.free or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+        low, high = self.positions[0], self.positions[-1]
+        if self.free or not isinstance(value, (int, float, np.integer, np.floating)) or not low <= value <= high:
             return value
-        index = self.index(value)
+        index = self.index(float(value))
         nearest = self.positions[index]
         neighbour = self.positions[index + (1 if index + 1 < len(self.positions) else -1)]
         if abs(value - nearest) > _OFF_GRID * abs(neighbour - nearest):
@@ -102,7 +102,7 @@ class Range(param.Number):
         }
 
 
-class Choice(param.Selector):
+class Choice(param.Selector):  # type: ignore[type-arg]
     """One of a few values, each with a word of its own; `points` puts them on plots, to be chosen by a click."""
 
     kind = "choice"
@@ -151,7 +151,7 @@ class Choice(param.Selector):
         }
 
 
-class Switch(param.Boolean):
+class Switch(param.Boolean):  # type: ignore[type-arg]
     """On or off."""
 
     kind = "switch"
@@ -170,7 +170,7 @@ class Switch(param.Boolean):
 
     def text(self, value: bool) -> str:
         """The value as its label says it."""
-        return self.words[int(value)]
+        return str(self.words[int(value)])
 
     def describe(self) -> dict[str, Any]:
         """What the browser needs to know of the control."""

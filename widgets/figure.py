@@ -226,7 +226,7 @@ class Figure(pn.viewable.Viewer):
         }
 
     def __panel__(self) -> pn.viewable.Viewable:
-        from .host import host  # the host knows figures; a page without Panel objects never needs it
+        from .host import host  # noqa: PLC0415  (the host is only made where a figure is a Panel object)
 
         return host(self)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource
 from bokeh.core.properties import value
+from bokeh.models import ColumnDataSource
 from bokeh.models import Plot as BokehPlot
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from .plots import FONT, OVERLAY, plot
 from .tokens import color
 
 _BIN = 0.2
+_STILL: dict[str, Any] = {}
 _ROWS = {"x": 2.0, "x_hat": 1.0, "y": 0.0}
 
 
@@ -46,9 +48,7 @@ class Identity(Figure):
         "near-linear middle."
     )
 
-    gamma = Range(
-        steps(-1, 4, 0.05), 1, number=Number(2), free=True, label="Scale γ", doc="The learned scale."
-    )
+    gamma = Range(steps(-1, 4, 0.05), 1, number=Number(2), free=True, label="Scale γ", doc="The learned scale.")
     beta = Range(steps(-6, 6, 0.1), 0, number=Number(1), free=True, label="Shift β", doc="The learned shift.")
     epsilon = Choice(EPSILONS, 1e-5, words=("10⁻⁸", "10⁻⁵", "10⁻³", "0.1"), label="Epsilon ε")
 
@@ -105,12 +105,12 @@ class Identity(Figure):
         )
         p.line("x", "y", source=source["sigmoid"], line_color=color("neutral"), line_dash="dashed")
         p.line("x", "y", source=source["normal"], line_color=color("neutral"))
-        for name, token, level in (("x", "neutral", {}), ("x_hat", "neutral", {}), ("y", "with", OVERLAY)):
+        for name, token, level in (("x", "neutral", _STILL), ("x_hat", "neutral", _STILL), ("y", "with", OVERLAY)):
             p.scatter(
                 "x", "height", source=source[name], marker="square", size=3.5, line_color=None,
                 fill_color=color(token), fill_alpha=0.8, **level,
             )  # fmt: skip
-        words = {
+        words: dict[str, Any] = {
             "text_font": value(FONT),
             "text_font_size": "13px",
             "text_color": color("ink"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value
@@ -98,9 +99,7 @@ class Landscape(Figure):
 
     presets = {
         "trapped": Preset("A low rate", {"learning_rate": float(LEARNING_RATES[8]), "steps": 40.0}),
-        "thrown": Preset(
-            "Just under the left ceiling", {"learning_rate": float(LEARNING_RATES[28]), "steps": 40.0}
-        ),
+        "thrown": Preset("Just under the left ceiling", {"learning_rate": float(LEARNING_RATES[28]), "steps": 40.0}),
         "beyond": Preset("Five times as much", {"learning_rate": float(LEARNING_RATES[48]), "steps": 40.0}),
         "both": Preset("Beyond both ceilings", {"learning_rate": float(LEARNING_RATES[60]), "steps": 40.0}),
     }
@@ -144,33 +143,26 @@ class Landscape(Figure):
         ends = (-_MAP, _MAP)
         marks = {"without": "circle", "with": "diamond"}
         losses = plot(
-            "loss",
-            "Loss against step",
-            (-0.5, len(STEPS) + 0.5),
-            (1e-6, 1e3),
-            height=210,
-            y_axis_type="log",
-            x_label="step",
-        )
-        losses.yaxis.ticker.desired_num_ticks = 4
+            "loss", "Loss against step", (-0.5, len(STEPS) + 0.5), (1e-6, 1e3), height=210,
+            y_axis_type="log", x_label="step", y_ticks={1e-6: "10⁻⁶", 1e-3: "0.001", 1: "1", 1e3: "1000"},
+        )  # fmt: skip
+        start_x, start_y = np.array(list(STARTS.values())).T
         maps = []
         for name, side in _SIDES.items():
             p = plot(name, _NAMES[name], ends, ends, height=420)
             _contours(p, side)
-            p.scatter(
-                "x", "y", source=source["starts"], size=12, fill_color=color("plot"), line_color=color("axis")
-            )
+            p.scatter("x", "y", source=source["starts"], size=12, fill_color=color("plot"), line_color=color("axis"))
             p.text(
-                [x for x, _ in STARTS.values()], [y for _, y in STARTS.values()], list(STARTS), x_offset=9,
-                y_offset=-4, text_font=value(FONT), text_font_size="12px", text_color=color("muted"),
+                x=start_x, y=start_y, text=list(STARTS), x_offset=[0, -10, 10, 10], y_offset=[10, 0, 0, 0],
+                text_align=["center", "right", "left", "left"],
+                text_baseline=["top", "middle", "middle", "middle"],
+                text_font=value(FONT), text_font_size="12px", text_color=color("muted"),
             )  # fmt: skip
             maps.append(p)
             for panel, x, y in ((p, "x", "y"), (losses, "step", "loss")):
-                look = {"source": source[f"{name}_path"], **OVERLAY}
+                look: dict[str, Any] = {"source": source[f"{name}_path"], **OVERLAY}
                 panel.line(x, y, line_color=color(name), line_width=2, line_alpha=0.8, **look)
-                panel.scatter(
-                    x, y, marker=marks[name], size=6, fill_color=color(name), line_color=None, **look
-                )
+                panel.scatter(x, y, marker=marks[name], size=6, fill_color=color(name), line_color=None, **look)
                 panel.scatter(
                     x, y, source=source[f"{name}_last"], marker=marks[name], size=13, fill_color=color(name),
                     line_color=color("plot"), **OVERLAY,
@@ -205,10 +197,8 @@ def _contours(p: figure, side: Bowl) -> None:
     y = np.linspace(-_MAP, _MAP, 225)  # the ripples run along y
     lines = contour_data(x, y, side.loss(x, y[:, np.newaxis]), list(_LEVELS), want_fill=False).line_data
     assert lines is not None
-    xs, ys = (
-        [line.astype("f4") for level in part for line in _pieces(level)] for part in (lines.xs, lines.ys)
-    )
-    p.multi_line(xs, ys, line_color=color("axis"), line_alpha=0.45)
+    xs, ys = ([line.astype("f4") for level in part for line in _pieces(level)] for part in (lines.xs, lines.ys))
+    p.multi_line("xs", "ys", source=ColumnDataSource({"xs": xs, "ys": ys}), line_color=color("axis"), line_alpha=0.45)
 
 
 def _pieces(line: np.ndarray) -> list[np.ndarray]:

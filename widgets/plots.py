@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import FixedTicker, Range1d
+from bokeh.models.annotations import Title
 from bokeh.plotting import figure
 
 from .tokens import color
 
 FONT = "system-ui, sans-serif"
-OVERLAY = {"level": "overlay"}
+OVERLAY: dict[str, Any] = {"level": "overlay"}
 """For what moves: overlays have a canvas of their own, so that axes and still curves are not drawn again."""
 
 
@@ -31,10 +32,17 @@ def plot(
     """An empty plot with the given ends of its axes; ticks are values, or values with the words to write there."""
     p = figure(
         name=name,
-        title=title,
+        title=Title(
+            text=title,
+            text_color=color("muted"),
+            text_font=FONT,
+            text_font_size="13px",
+            text_font_style="normal",
+            standoff=6,
+        ),
         height=height,
-        x_range=Range1d(*x),
-        y_range=Range1d(*y),
+        x_range=Range1d(start=x[0], end=x[1]),
+        y_range=Range1d(start=y[0], end=y[1]),
         tools="",
         toolbar_location=None,
         sizing_mode="stretch_both",
@@ -46,9 +54,6 @@ def plot(
         background_fill_color=color("plot"),
         outline_line_color=None,
         **keywords,
-    )
-    p.title.update(
-        text_color=color("muted"), text_font=FONT, text_font_size="13px", text_font_style="normal", standoff=6
     )
     p.grid.grid_line_color = color("grid")
     for axis, label, ticks in ((p.xaxis, x_label, x_ticks), (p.yaxis, "", y_ticks)):
@@ -64,11 +69,11 @@ def plot(
         if ticks:
             axis.ticker = FixedTicker(ticks=list(ticks))
         if isinstance(ticks, Mapping):
-            axis.major_label_overrides = dict(ticks)
+            axis.major_label_overrides = {**ticks}
     return p
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """`values` to the 24 binary digits of a float32, in float64: its range, at the weight of a float32 in a payload."""
+    """`values` to the 24 binary digits of a float32, but with the range of float64: light in a payload."""
     mantissa, exponent = np.frexp(values)
-    return np.ldexp(mantissa.astype(np.float32).astype(np.float64), exponent)
+    return np.asarray(np.ldexp(mantissa.astype(np.float32).astype(np.float64), exponent))

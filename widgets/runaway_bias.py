@@ -50,21 +50,15 @@ class RunawayBias(Figure):
         "its gradient {bias_gradient}, the loss {loss}. The outputs have changed by {output_change}."
     )
 
-    step = Range(
-        steps(0, STEPS, EVERY), 0, number=Number(0), play=25, label="Step", doc="Training steps so far."
-    )
+    step = Range(steps(0, STEPS, EVERY), 0, number=Number(0), play=25, label="Step", doc="Training steps so far.")
     gradient = Choice(GRADIENTS, label="Gradient")
     learning_rate = Choice(LEARNING_RATES, 0.5, words=("0.1", "0.2", "0.5", "1", "2"), label="Learning rate")
     precision = Choice(PRECISIONS, label="Precision")
 
     presets = {
-        "run": Preset(
-            "5000 steps, naive", {"step": float(STEPS), "gradient": "naive", "precision": "float64"}
-        ),
+        "run": Preset("5000 steps, naive", {"step": float(STEPS), "gradient": "naive", "precision": "float64"}),
         "see": Preset("Let the gradient see it", {"step": float(STEPS), "gradient": "aware"}),
-        "half": Preset(
-            "In half precision", {"step": float(STEPS), "gradient": "naive", "precision": "float16"}
-        ),
+        "half": Preset("In half precision", {"step": float(STEPS), "gradient": "naive", "precision": "float16"}),
     }
     readouts = {
         "bias": Readout("Bias b", "now.bias", Number(2, small=1e-3)),
@@ -175,7 +169,7 @@ class RunawayBias(Figure):
         panels = {
             "bias": plot("bias", "Bias b", ends, (-500, 10500), height=300, x_label="step"),
             "output_mean": plot("output", "Normalized batch x̂, and its mean", ends, (-4.3, 2.3), height=210),
-            "loss": plot("loss", "Loss", ends, (0, 1.5), height=150, x_label="step"),
+            "loss": plot("loss", "Loss", ends, (0, 1.5), height=150, x_label="step", y_ticks=(0, 0.5, 1, 1.5)),
         }
         panels["output_mean"].line(
             "step", "output", source=source["strip"], line_color=color("neutral"), line_alpha=0.45
@@ -191,9 +185,7 @@ class RunawayBias(Figure):
         )
         for column, panel in panels.items():
             for gradient, token in _TOKENS.items():
-                panel.line(
-                    "step", column, source=source[f"{gradient}_run"], line_color=color(token), line_alpha=0.35
-                )
+                panel.line("step", column, source=source[f"{gradient}_run"], line_color=color(token), line_alpha=0.35)
                 panel.line(
                     "step",
                     column,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource
@@ -75,16 +76,12 @@ class Saturation(Figure):
         states = [saturation(drift, spread, name, on) for name in ACTIVATIONS]
         by = ("activation", "batch_norm", "spread", "drift")
         signal = Take(np.stack([state.gradient_signal for state in states]).astype("f4"), by)
-        starved = Take(
-            np.round(SIZE * np.stack([state.starved for state in states])).astype("u1"), by, unit=1 / SIZE
-        )
+        starved = Take(np.round(SIZE * np.stack([state.starved for state in states])).astype("u1"), by, unit=1 / SIZE)
 
         # The curves reach further than the plot, so that every point of every batch lies on them.
         t = np.linspace(-20, 20, 801)
         height = Take(np.stack([f.value(t) for f in ACTIVATIONS.values()]).astype("f4"), ("activation",))
-        slope = Take(
-            np.stack([f.slope(t) / f.peak for f in ACTIVATIONS.values()]).astype("f4"), ("activation",)
-        )
+        slope = Take(np.stack([f.slope(t) / f.peak for f in ACTIVATIONS.values()]).astype("f4"), ("activation",))
         # ReLU's slope is a step, which no even grid holds: the drawn step is a curve of two points.
         is_relu = np.array([name == "relu" for name in ACTIVATIONS])
         smooth = Take(np.where(is_relu[:, None], 0, slope.table), ("activation",))
@@ -117,9 +114,7 @@ class Saturation(Figure):
             "numbers": {
                 "batch_mean": Take(states[0].batch_mean.astype("f4"), by[1:]),
                 "signal": signal,
-                "mean_slope": Product(
-                    (signal, Take(np.array([f.peak for f in ACTIVATIONS.values()]), by[:1]))
-                ),
+                "mean_slope": Product((signal, Take(np.array([f.peak for f in ACTIVATIONS.values()]), by[:1]))),
                 "starved": starved,
                 "after_3": Product((Column("signal"),) * 3),
                 "after_10": Product((Column("signal"),) * 10),
@@ -140,13 +135,9 @@ class Saturation(Figure):
         bottom.varea("x", y1=0, y2="slope", source=source["curve"], fill_color=color("shade"), fill_alpha=0.8)
         for panel, y in ((top, "y"), (bottom, "slope")):
             panel.line("x", y, source=source["curve"], line_color=color("neutral"), line_width=2)
-            marks = {"size": 9, "line_color": None, **OVERLAY}
-            panel.scatter(
-                "x", y, source=source["drifted"], fill_color=color("without"), fill_alpha=0.25, **marks
-            )
-            panel.scatter(
-                "x", y, source=source["batch"], fill_color=color("without"), fill_alpha=0.75, **marks
-            )
+            marks: dict[str, Any] = {"size": 9, "line_color": None, **OVERLAY}
+            panel.scatter("x", y, source=source["drifted"], fill_color=color("without"), fill_alpha=0.25, **marks)
+            panel.scatter("x", y, source=source["batch"], fill_color=color("without"), fill_alpha=0.75, **marks)
             panel.scatter(
                 "x", y, source=source["normalized"], marker="diamond", fill_color=color("with"), fill_alpha=0.75,
                 **{**marks, "size": 11},

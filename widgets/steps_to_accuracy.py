@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value
@@ -22,7 +23,7 @@ from bn_core.published import IMAGENET
 
 from .controls import Choice, Range
 from .figure import Case, Figure, Preset, Readout, Sources
-from .frames import Control, Frame, Product, Take, constant
+from .frames import Control, Take, constant
 from .numbers import Number
 from .plots import FONT, OVERLAY, plot
 from .tokens import color
@@ -42,7 +43,10 @@ _STEPS_WORDS = {
     "unpublished": Case("no step count was published", "published"),
 }
 _NO_NUMBER = Case("–")
-_LABEL_AT = {"inception": 30.0, "bn_baseline": 21.0, "bn_x5": 12.5, "bn_x30": 30.0, "bn_x5_sigmoid": 30.0}
+_LABELS = 48 / _LAST
+"""How much further the axis reaches than the data, so that the names stand beside their lines."""
+_LABEL_AT = {"bn_x5": 73.5, "bn_baseline": 72.75, "inception": 72.0}
+"""Where a name stands that would lie on another at its own height."""
 
 
 def _token(network: str) -> str:
@@ -54,18 +58,16 @@ def _readouts(network: str) -> dict[str, Readout]:
     numbers = (_NO_NUMBER, Case("{}", "published"), Case("about {}", "interpolated"))
     return {
         f"{network}_steps": Readout(
-            "Steps to the target",
+            "Steps",
             f"{network}.steps",
             Number(1, scale=1 / _MILLION, unit="million steps"),
             tuple(_STEPS_WORDS[source] for source in SOURCES),
             f"{network}.source",
             group,
         ),
-        f"{network}_ratio": Readout(
-            "Fewer steps, by a factor of", f"{network}.ratio", Number(1), numbers, f"{network}.kind", group
-        ),
+        f"{network}_ratio": Readout("Times fewer", f"{network}.ratio", Number(1), numbers, f"{network}.kind", group),
         f"{network}_share": Readout(
-            "Share of its steps",
+            "Share of steps",
             f"{network}.share",
             Number(1, scale=100, unit="%"),
             numbers,
@@ -110,34 +112,35 @@ class StepsToAccuracy(Figure):
         "best": Preset("The best", {"target": IMAGENET["bn_x30"].max_accuracy}),
     }
     readouts = {
-        **{name: readout for network in NETWORKS for name, readout in _readouts(network).items()},
         "reference": Readout(
             "Compared with",
             "compared.number",
             Number(),
             (Case("none, for none reaches it"), *(Case(IMAGENET[network].name) for network in NETWORKS)),
             "compared.case",
-            "Factors and shares",
+            "The target",
         ),
+        **{name: readout for network in NETWORKS for name, readout in _readouts(network).items()},
     }
     ranges = {"curves.x": "view.x"}
 
     @classmethod
     def sources(cls) -> Sources:
         found = steps_to(TARGETS)
-        log_ends = (_on_log(_FIRST_ON_LOG), _on_log(_LAST))
+        first, last = _on_axes(np.array([_FIRST_ON_LOG, _LAST]))[1]
+        span = Take(np.array([(0, _LAST), (first, last)], "f4"), ("axis",))
+        ends = np.array([(0, _LABELS * _LAST), (first, first + _LABELS * (last - first))])
+        beside = Take(span.table[:, 1:] + 0.01 * np.ptp(ends, axis=1, keepdims=True), ("axis",))
         sources: Sources = {
-            "view": {"x": Take(np.array([(0, _LAST), log_ends]), ("axis",))},
-            "target": {"y": Control("target")},
+            "view": {"x": Take(ends, ("axis",))},
+            "target": {"x": span, "y": Control("target") * constant([1, 1])},
             "compared": {
                 "number": constant(np.nan),
                 "case": Take((found.reference + 1).astype("u1"), ("target",)),
             },
         }
         for k, network in enumerate(NETWORKS):
-            kind = np.where(
-                found.source[:, k] >= 2, 0, 1 + found.source[:, k]
-            )  # none, published, interpolated
+            kind = np.where(found.source[:, k] >= 2, 0, 1 + found.source[:, k])  # none, published, interpolated
             # A ratio is as good as both its numbers.
             of_reference = found.source[np.arange(len(TARGETS)), np.maximum(found.reference, 0)]
             kind = np.where(kind > 0, np.maximum(kind, 1 + of_reference), 0)
@@ -148,17 +151,16 @@ class StepsToAccuracy(Figure):
                 "share": Take(found.share[:, k], ("target",)),
                 "kind": Take(kind.astype("u1"), ("target",)),
             }
+            best = IMAGENET[network].max_accuracy
+            flat_from = CURVES[network].steps_to_max / _MILLION if network in CURVES else _FIRST_ON_LOG
             sources[f"{network}_ceiling"] = {
-                "x": Take(np.array([(0, _LAST), log_ends], "f4"), ("axis",)),
-                "y": constant([IMAGENET[network].max_accuracy] * 2),
+                "x": Take(_on_axes(np.array([flat_from, _LAST])), ("axis",)),
+                "y": constant([best] * 2),
             }
-            sources[f"{network}_label"] = {
-                "x": Take(_on_axes(np.array([_LABEL_AT[network]])), ("axis",)),
-                "y": constant(IMAGENET[network].max_accuracy),
-            }
+            sources[f"{network}_label"] = {"x": beside, "y": constant(_LABEL_AT.get(network, best))}
             if network not in CURVES:
                 continue
-            millions = np.geomspace(0.05, _LAST, 240)
+            millions = np.geomspace(0.05, flat_from, 240)
             points = published_points(network)
             sources[f"{network}_curve"] = {
                 "x": Take(_on_axes(millions), ("axis",)),
@@ -170,15 +172,15 @@ class StepsToAccuracy(Figure):
             }
             sources[f"{network}_crossing"] = {
                 "x": Take(_on_axes(found.steps[:, k] / _MILLION)[..., np.newaxis], ("axis", "target")),
-                "y": Product((Control("target"), constant(1))),
+                "y": Control("target"),
             }
         return sources
 
     @classmethod
     def plots(cls, source: Mapping[str, ColumnDataSource]) -> list[BokehPlot]:
         p = plot(
-            "curves", "Validation accuracy, %", (0, _LAST), (60, 76), height=430, x_label="million training steps",
-            x_ticks=_TICKS,
+            "curves", "Validation accuracy, %", (0, _LABELS * _LAST), (60, 76),
+            height=430, x_label="million training steps", x_ticks=_TICKS,
         )  # fmt: skip
         for network in NETWORKS:
             hue = color(_token(network))
@@ -192,30 +194,22 @@ class StepsToAccuracy(Figure):
             )
             p.text(
                 "x", "y", source=source[f"{network}_label"],
-                text=value(f"{IMAGENET[network].name}, best {IMAGENET[network].max_accuracy} %"), text_color=hue,
-                text_font=value(FONT), text_font_size="12px", text_align="center", text_baseline="middle",
-                background_fill_color=color("plot"), padding=2,
+                text=value(IMAGENET[network].name), text_color=hue,
+                text_font=value(FONT), text_font_size="12px", text_baseline="middle",
             )  # fmt: skip
             if network in CURVES:
-                p.line(
-                    "x", "y", source=source[f"{network}_curve"], line_color=hue, line_width=2, line_alpha=0.55
-                )
+                p.line("x", "y", source=source[f"{network}_curve"], line_color=hue, line_width=2, line_alpha=0.55)
+        p.line("x", "y", source=source["target"], line_color=color("ink"), line_width=2, **OVERLAY)
         for network in CURVES:
+            edge: dict[str, Any] = {"line_color": color("plot"), **OVERLAY}
             p.scatter(
-                "x", "y", source=source[f"{network}_points"], marker="square", size=10,
-                fill_color=color("published"), line_color=color("plot"),
-            )  # fmt: skip
-        p.hspan(y="y", source=source["target"], line_color=color("ink"), line_width=2, **OVERLAY)
-        for network in CURVES:
+                "x", "y", source=source[f"{network}_crossing"], size=14, fill_color=color(_token(network)), **edge
+            )
             p.scatter(
-                "x", "y", source=source[f"{network}_crossing"], size=11, fill_color=color(_token(network)),
-                line_color=color("plot"), **OVERLAY,
+                "x", "y", source=source[f"{network}_points"], marker="square", size=8,
+                fill_color=color("published"), **edge,
             )  # fmt: skip
         return [p]
-
-
-def _on_log(millions: Frame | float) -> float:
-    return _LOG_AT + float(np.log10(millions))
 
 
 def _on_axes(millions: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ def draws(size: int = SIZE, seed: int = 0) -> Array:
     """`size` draws of a skewed distribution (gamma, shape 4), standardized to mean 3 and biased std 2."""
     x = np.random.default_rng(seed).gamma(4.0, size=size)
     x = (x - x.mean()) / x.std()
-    return MEAN + STD * x
+    return np.asarray(MEAN + STD * x)
 
 
 def undo(eps: ArrayLike, x: Array | None = None) -> tuple[Array, Array]:

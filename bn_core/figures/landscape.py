@@ -172,9 +172,7 @@ def descend(
     return Descent(xs, ys, losses, diverged_at, left_at)
 
 
-def modes(
-    side: Landscape, learning_rate: ArrayLike, steps: int = STEPS[-1]
-) -> tuple[Float64Array, Float64Array]:
+def modes(side: Landscape, learning_rate: ArrayLike, steps: int = STEPS[-1]) -> tuple[Float64Array, Float64Array]:
     """Return what is left of x and of y after 0, 1, ... steps on a bowl without ripples: (..., steps + 1) each.
 
     There every step multiplies each coordinate by 1 - eta lambda of its axis, so a path from anywhere is the
@@ -226,9 +224,7 @@ def _turns_back(coordinate: Float64Array) -> NDArray[np.bool_]:
 def _checked(learning_rate: ArrayLike, start_x: ArrayLike, start_y: ArrayLike) -> list[Float64Array]:
     """Return the three as float64, broadcast together."""
     rate = _numbers("learning_rate", learning_rate)
-    _require(
-        "learning_rate", rate, (rate > 0) & (rate <= LARGEST_RATE), f"above 0 and at most {LARGEST_RATE:g}"
-    )
+    _require("learning_rate", rate, (rate > 0) & (rate <= LARGEST_RATE), f"above 0 and at most {LARGEST_RATE:g}")
     x, y = _numbers("start_x", start_x), _numbers("start_y", start_y)
     _require("start_x", x, np.abs(x) <= MAP, f"from {-MAP:g} to {MAP:g}")
     _require("start_y", y, np.abs(y) <= MAP, f"from {-MAP:g} to {MAP:g}")

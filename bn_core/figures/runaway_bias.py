@@ -187,7 +187,5 @@ def _checked_learning_rate(learning_rate: ArrayLike) -> Float64Array:
     largest = max(LEARNING_RATES)
     allowed = (rate > 0) & (rate <= largest)
     if not allowed.all():
-        raise ValueError(
-            f"learning_rate must be above 0 and at most {largest:g}, not {rate[~allowed].flat[0]}"
-        )
+        raise ValueError(f"learning_rate must be above 0 and at most {largest:g}, not {rate[~allowed].flat[0]}")
     return rate.astype(np.float64)

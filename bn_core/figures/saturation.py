@@ -24,7 +24,7 @@ def standard_batch(size: int = SIZE, seed: int = 0) -> Array:
     """`size` normal draws, shifted and scaled to have mean 0 and (biased) standard deviation 1 exactly."""
     z = np.random.default_rng(seed).standard_normal(size)
     z -= z.mean()
-    return z / z.std()
+    return np.asarray(z / z.std())
 
 
 @dataclass(frozen=True)

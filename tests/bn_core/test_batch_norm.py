@@ -87,9 +87,7 @@ def test_c3_a_fixed_gamma_cannot_undo_every_batch():
     assert np.abs(y - 2 * x).max() > 0.1
 
 
-@given(
-    seed=SEEDS, shape=st.tuples(st.integers(2, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))
-)
+@given(seed=SEEDS, shape=st.tuples(st.integers(2, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4)))
 def test_c7_a_convolution_is_the_dense_case_with_one_row_per_position(seed, shape):
     x, gamma, beta, dy = problem(shape, seed)
 
@@ -146,9 +144,7 @@ def test_d1_the_fused_gradient_is_the_six_equations(x, seed, eps):
     _, cache = batch_norm(x, gamma, beta, eps)
     dy = rng.normal(size=x.shape)
     scale = np.abs(gamma / cache.std) * np.abs(dy).sum(axis=0) + 1  # size of the terms that cancel in dx
-    for fused, by_steps in zip(
-        batch_norm_backward(dy, cache), batch_norm_backward_by_steps(dy, cache), strict=True
-    ):
+    for fused, by_steps in zip(batch_norm_backward(dy, cache), batch_norm_backward_by_steps(dy, cache), strict=True):
         np.testing.assert_array_less(np.abs(fused - by_steps), np.broadcast_to(1e-12 * scale, fused.shape))
 
 

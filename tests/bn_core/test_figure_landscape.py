@@ -110,9 +110,7 @@ def test_left_diverges_from_its_ceiling_on_while_the_right_converges():
     assert (verdict(WITHOUT, above, START_X, START_Y) == DIVERGED).all()
     right = verdict(WITH, above, START_X, START_Y)
     assert np.isin(right, [CONVERGING, OSCILLATING]).all()
-    np.testing.assert_array_equal(
-        right == OSCILLATING, np.broadcast_to(above > 1 / WITH.lambda_max, right.shape)
-    )
+    np.testing.assert_array_equal(right == OSCILLATING, np.broadcast_to(above > 1 / WITH.lambda_max, right.shape))
     walk = descend(WITH, above, START_X, START_Y)
     assert (walk.loss[..., -1] < 1e-2 * walk.loss[..., 0]).mean() > 0.9
     assert (np.diff(walk.loss, axis=-1) <= 0).all()

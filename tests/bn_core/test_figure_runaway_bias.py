@@ -145,9 +145,7 @@ def test_each_recorded_step_is_the_update_done_in_that_precision(gradient, preci
     run = runaway_bias(gradient, RATES, precision, steps=300, every=1)
     bias, grad = run.bias.astype(precision), run.bias_gradient.astype(precision)
     np.testing.assert_array_equal(run.bias, bias.astype(np.float64))  # float64 holds the precision's values
-    np.testing.assert_array_equal(
-        bias[:, 1:], bias[:, :-1] - RATES.astype(precision)[:, np.newaxis] * grad[:, :-1]
-    )
+    np.testing.assert_array_equal(bias[:, 1:], bias[:, :-1] - RATES.astype(precision)[:, np.newaxis] * grad[:, :-1])
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

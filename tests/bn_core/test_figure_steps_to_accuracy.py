@@ -103,9 +103,7 @@ def test_nothing_but_the_published_points_is_called_published():
 
 
 def test_targets_are_the_exact_decimals_of_the_slider():
-    assert [str(Decimal(repr(t))) for t in TARGETS.tolist()] == [
-        f"{n // 10}.{n % 10}" for n in range(600, 751)
-    ]
+    assert [str(Decimal(repr(t))) for t in TARGETS.tolist()] == [f"{n // 10}.{n % 10}" for n in range(600, 751)]
 
 
 @pytest.mark.parametrize("target", [72.2, 60 + 122 * 0.1, 75 - 28 * 0.1, np.nextafter(72.2, 0), 72.2 + 9e-10])
@@ -148,9 +146,7 @@ def test_curves_are_the_ones_of_the_caption(network, million_steps_to_max, expon
     assert round(curve.exponent, 2) == exponent
     t = 1.5e6
     u = np.log(1 + t / 0.5e6) / np.log(1 + curve.steps_to_max / 0.5e6)
-    assert accuracy(network, t) == pytest.approx(
-        IMAGENET[network].max_accuracy * (1 - (1 - u) ** curve.exponent)
-    )
+    assert accuracy(network, t) == pytest.approx(IMAGENET[network].max_accuracy * (1 - (1 - u) ** curve.exponent))
 
 
 @given(network=st.sampled_from(sorted(CURVES)), share=st.floats(0.02, 0.9999))

@@ -113,9 +113,7 @@ def test_e3_frozen_the_layer_is_an_affine_map(shape):
     scale, shift = layer.fold()
     for k in range(3):
         slope = layer.gamma[k] / math.sqrt(layer.running_var[k] + 0.01)
-        intercept = layer.beta[k] - layer.gamma[k] * layer.running_mean[k] / math.sqrt(
-            layer.running_var[k] + 0.01
-        )
+        intercept = layer.beta[k] - layer.gamma[k] * layer.running_mean[k] / math.sqrt(layer.running_var[k] + 0.01)
         assert scale[k] == pytest.approx(slope, rel=1e-14)
         assert shift[k] == pytest.approx(intercept, rel=1e-12)
         np.testing.assert_allclose(y[:, k], slope * x[:, k] + intercept, rtol=1e-12, atol=1e-12)
@@ -205,10 +203,7 @@ def onnx_batch_norm(inputs, eps, training_mode, momentum=0.9):
     graph = onnx.helper.make_graph(
         [node],
         "batch_norm",
-        [
-            onnx.helper.make_tensor_value_info(n, value_type, a.shape)
-            for n, a in zip(names, inputs, strict=True)
-        ],
+        [onnx.helper.make_tensor_value_info(n, value_type, a.shape) for n, a in zip(names, inputs, strict=True)],
         [onnx.helper.make_tensor_value_info(n, value_type, None) for n in outputs],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 15)])
@@ -348,9 +343,7 @@ def test_a_wrong_x_is_refused_and_leaves_the_layer_as_it_was(x, training, error,
 
 def test_one_value_per_feature_is_refused_in_training_only():
     layer = BatchNorm(2)
-    with pytest.raises(
-        ValueError, match=r"x must have at least 2 values per feature.* got 1 in shape \(1, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"x must have at least 2 values per feature.* got 1 in shape \(1, 2\)"):
         layer.forward(np.ones((1, 2)), training=True)
     assert layer.forward(np.ones((1, 2)), training=False).shape == (1, 2)
 
@@ -362,9 +355,7 @@ def test_training_must_be_a_bool(training):
 
 
 def test_backward_before_any_forward_says_what_to_do():
-    with pytest.raises(
-        RuntimeError, match=r"backward needs a forward pass .* call forward\(x, training\) first"
-    ):
+    with pytest.raises(RuntimeError, match=r"backward needs a forward pass .* call forward\(x, training\) first"):
         BatchNorm(2).backward(np.ones((2, 2)))
 
 

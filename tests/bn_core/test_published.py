@@ -67,9 +67,7 @@ def test_every_record_says_which_claim_it_is_and_where_it_stands(record: Quoted)
 def test_no_record_of_the_module_escapes_these_tests():
     found = []
     for value in vars(published).values():
-        members = (
-            value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
-        )
+        members = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
         found += [member for member in members if isinstance(member, Quoted)]
     assert len(found) == len(RECORDS)
     assert all(record in RECORDS for record in found)
@@ -137,9 +135,7 @@ def test_r6_six_other_things_changed():
     for change in BN_X5_CHANGES:
         if change.factor is not None:
             assert f" {change.factor} " in f"{change.what} "
-    assert [c.what for c in BN_X5_CHANGES if c.accuracy_gain == 1] == [
-        "training examples shuffled more thoroughly"
-    ]
+    assert [c.what for c in BN_X5_CHANGES if c.accuracy_gain == 1] == ["training examples shuffled more thoroughly"]
 
 
 def test_r8_the_ensemble_and_those_before_it():

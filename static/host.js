@@ -1,0 +1,17 @@
+// A figure as a Panel object: the same markup and script, with the state kept in step with Python.
+export function render({model, data, view}) {
+  const root = document.createElement("div")
+  root.innerHTML = model.markup
+  const el = root.querySelector("figure")
+  const slots = [...root.querySelectorAll("[data-plot]")], plots = model.get_child("plots")
+  slots.forEach((slot, k) => slot.prepend(plots[k]))
+  model.on("after_layout", () => {
+    if (el.figure) return
+    const views = data.plots.map(plot => view.get_child_view(plot))
+    const figure = el.figure = Figure.bring_to_life(el, views, model.state)
+    // What a reader sets reaches Python on release; what Python sets moves the figure.
+    figure.state.settled.push(() => { model.state = {...figure.state.values} })
+    model.on("state", () => figure.state.assign(model.state))
+  })
+  return root
+}
