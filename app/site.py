@@ -10,20 +10,23 @@ import hashlib
 import mimetypes
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import floor, nan
 from pathlib import Path
 
 import bokeh
 import jinja2
-from markdown_it import MarkdownIt
 
+from app import opening, references
+from app.article import Section, minutes, sections
+from bn_core.published import IMAGENET
 from widgets import FIGURES, Figure, tokens
 from widgets.markup import figure_markup
 
 HERE = Path(__file__).parent
 STATIC = HERE.parent / "static"
 BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js" / "bokeh.min.js"
-SCRIPTS = ("numbers.js", "frames.js", "figure.js", "takeaway.js", "page.js")
-STYLES = ("page.css", "figure.css")
+SCRIPTS = ("numbers.js", "frames.js", "takeaway.js", "figure.js", "page.js", "reading.js")
+STYLES = ("page.css", "figure.css", "article.css")
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,6 @@ Site = dict[str, Asset]
 """Address within the site, such as `index.html` or `assets/page.css` -> file."""
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the article: its id, the words of its heading, and its HTML with slots for the figures."""
-
-    name: str
-    heading: str
-    html: str
-
-
 def build() -> Site:
     """Make the whole site."""
     site: Site = {}
@@ -71,6 +65,11 @@ def build() -> Site:
     links = {
         "style": add("assets/style.css", style),
         "script": add("assets/page.js", "\n".join((STATIC / name).read_text("utf-8") for name in SCRIPTS)),
+        "theme": add("assets/theme.js", (STATIC / "theme.js").read_text("utf-8")),
+        "opening": add(
+            "assets/opening.js", f"{(STATIC / 'opening.js').read_text('utf-8')}\nPage.opening({opening.data()})"
+        ),
+        "icon": add("assets/icon.svg", (STATIC / "icon.svg").read_text("utf-8")),
         "bokeh": add("assets/bokeh.min.js", BOKEH.read_bytes()),
     }
     markup = {}
@@ -80,21 +79,21 @@ def build() -> Site:
         markup[kind.slug] = figure_markup(figure, script)
     page = templates().get_template
     story = sections()
-    add("index.html", page("article.html").render(links=links, sections=story, figures=FIGURES, markup=markup))
+    steps = IMAGENET["inception"].steps_to_72_2, IMAGENET["bn_x5"].steps_to_72_2
+    factor = (steps[0] or nan) / (steps[1] or nan)
+    add("assets/references.bib", references.bibtex())
+    article = page("article.html").render(
+        links=links,
+        sections=story,
+        minutes=minutes(story),
+        factor=floor(factor),
+        markup=markup,
+        opening={"width": opening.WIDTH, "height": opening.HEIGHT, "svg": opening.svg()},
+    )
+    add("index.html", article)
     for kind in FIGURES:
         add(f"{kind.slug}.html", page("figure.html").render(links=links, figure=kind, markup=markup))
     return site
-
-
-def sections() -> list[Section]:
-    """The article's sections, from `article/NN-name.md`, in the order of their numbers."""
-    markdown = MarkdownIt("commonmark", {"html": True, "typographer": True}).enable(["replacements", "smartquotes"])
-    found = []
-    for path in sorted((HERE / "article").glob("*.md")):
-        heading, _, text = path.read_text("utf-8").partition("\n")
-        name = path.stem.partition("-")[2]
-        found.append(Section(name, heading.lstrip("# "), markdown.render(text)))
-    return found
 
 
 def _with_figures(html: str, markup: dict[str, str]) -> str:

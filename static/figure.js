@@ -114,13 +114,13 @@ const Figure = (() => {
     const outputs = Object.fromEntries(Object.keys(controls).map(name => [name, el.querySelector(`[data-control="${name}"] output`)]))
     const says = Object.fromEntries(Object.keys(readouts).map(name => [name, el.querySelector(`[data-readout="${name}"]`)]))
 
-    const columns = {}, shown = {}
+    const columns = {}, computed = {}, shown = []
     // Every column that follows a control which moved; what is drawn goes to its plot.
     function compute() {
       for (const [source, {columns: frames, follows, model}] of Object.entries(sources)) {
         const key = follows.map(name => state.values[name]).join()
-        if (shown[source] === key) continue
-        shown[source] = key
+        if (computed[source] === key) continue
+        computed[source] = key
         const find = name => columns[name.includes(".") ? name : `${source}.${name}`], data = {}
         for (const [name, frame] of Object.entries(frames)) columns[`${source}.${name}`] = data[name] = Frames.at(frame, state, find)
         if (model) model.data = data
@@ -134,21 +134,27 @@ const Figure = (() => {
     function say() {
       for (const [name, {value, number, cases, case: which}] of Object.entries(readouts)) {
         const at = says[name], is = columns[value][0], [template, source] = cases[which ? columns[which][0] : 0]
-        const text = template.replace("{}", Numbers.text(is, number)), bare = Number.isNaN(is) ? "" : String(is)
-        if (at.textContent !== text) at.textContent = text
+        const said = template.replace("{}", Numbers.text(is, number)), bare = Number.isNaN(is) ? "" : String(is)
+        if (at.textContent !== said) at.textContent = said
         if (at.dataset.value !== bare) at.dataset.value = bare
         if (at.dataset.source !== source) at.dataset.source = source
       }
       for (const [name, axis] of Object.entries(state.axes)) {
         for (const input of inputs[name]) axis.to_input(input, state.values[name])
-        const output = outputs[name], text = state.text(name)
-        if (output && output.textContent !== text) output.textContent = text
+        const output = outputs[name], label = state.text(name)
+        if (output && output.textContent !== label) output.textContent = label
       }
     }
 
+    // What a control's label or a readout says.
+    const text = name => name in controls ? state.text(name) : says[name].textContent
     const summarize = () => {
-      el.querySelector(".summary").textContent = summary.replace(/\{(\w+)\}/g, (_, name) => name in controls ? state.text(name) : says[name].textContent)
+      el.querySelector(".summary").textContent = summary.replace(/\{(\w+)\}/g, (_, name) => text(name))
     }
+
+    const details = el.querySelector(".data")
+    const tabulate = () => { if (details.open) details.querySelector("div").replaceChildren(...TakeAway.tables(figure)) }
+    details.addEventListener("toggle", tabulate)
 
     let waiting = false
     function show() {
@@ -156,13 +162,14 @@ const Figure = (() => {
       compute()
       say()
       plots.forEach(plot => plot.repaint())    // Bokeh's own paint would come a frame later
+      shown.forEach(tell => tell())
     }
     state.moved.push(() => {
       if (!waiting) requestAnimationFrame(show)
       waiting = true
     })
     // Spoken when the reader lets go, not at every step of a drag.
-    state.settled.push(() => requestAnimationFrame(summarize))
+    state.settled.push(() => requestAnimationFrame(() => { summarize(); tabulate() }))
 
     // ---- the reader's hands
     const control_of = target => target.closest("[data-control], [data-twin]")
@@ -182,6 +189,7 @@ const Figure = (() => {
       if (reset !== undefined) { stop(); state.assign(state.initial, {settle: true}) }
       if (step) { stop(); move(name_of(control_of(button)), Number(step)); state.settle() }
       if (play !== undefined) playing === button ? stop() : start(button)
+      if (button.dataset.save) TakeAway[button.dataset.save](el, figure)
     })
 
     // ---- playing a control: a position every so many milliseconds, to the last one
@@ -228,11 +236,12 @@ const Figure = (() => {
       }
     }
 
-    // ---- a line to drag lies over the frame of its plot
+    // ---- a line to drag lies over its plot, from the place of its first value to that of its last
     const place_lines = () => {
       for (const line of all(".on-plot")) {
-        const {left, top, width, height} = by_name[line.closest("[data-plot]").dataset.plot].frame.bbox
-        for (const [side, length] of Object.entries({left, top, width, height})) line.style.setProperty(`--frame-${side}`, `${length}px`)
+        const {frame} = by_name[line.closest("[data-plot]").dataset.plot], {values} = state.axes[line.dataset.twin]
+        const {left, width} = frame.bbox, top = frame.y_scale.compute(values.at(-1)), height = frame.y_scale.compute(values[0]) - top
+        for (const [side, length] of Object.entries({left, top, width, height})) line.style.setProperty(`--line-${side}`, `${length}px`)
       }
     }
     if (all(".on-plot").length) {
@@ -240,6 +249,7 @@ const Figure = (() => {
       new ResizeObserver(() => requestAnimationFrame(place_lines)).observe(el)
     }
 
+    const figure = {state, columns, plots, text, show, shown}
     const recolour = colour(plots, colors), theme = () => recolour(getComputedStyle(el))
     theme()
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme)
@@ -247,7 +257,7 @@ const Figure = (() => {
     show()
     summarize()
     el.dataset.live = ""
-    return {state, columns, plots, show}
+    return figure
   }
 
   return {bring_to_life}

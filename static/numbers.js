@@ -19,7 +19,7 @@ const Numbers = (() => {
 
   const text = (value, {digits, unit, scale, small, significant}) => {
     if (Number.isNaN(value)) return NOTHING
-    if (value !== 0 && Math.abs(value) < small) return power_of_ten(value)
+    if (value !== 0 && Math.abs(value) < (significant ? Math.max(small, 1e-6) : small)) return power_of_ten(value)
     const scaled = value * scale
     const plain = significant ? String(Number(scaled.toPrecision(digits))) : scaled.toFixed(digits)
     return signed(grouped(plain)) + (unit && THIN_SPACE + unit)

@@ -15,9 +15,9 @@ const Page = (() => {
 
   // ---- the address: `drift=6` on a figure's own page, `saturation.drift=6` on any
   const OWN_WORDS = ["figure"]
-  function wishes() {
+  function wishes(query) {
     const of_figure = {}, unknown = []
-    for (const [key, written] of new URLSearchParams(location.search)) {
+    for (const [key, written] of query) {
       const dot = key.indexOf("."), name = dot < 0 ? alone : key.slice(0, dot), control = key.slice(dot + 1)
       if (OWN_WORDS.includes(key)) {
         if (written !== alone) unknown.push(`There is no figure “${written}”: here is the whole article.`)
@@ -30,8 +30,8 @@ const Page = (() => {
     box.replaceChildren(...notes.map(note => Object.assign(document.createElement("span"), {textContent: note})))
     box.hidden = !notes.length
   }
-  function grant(el, state, wished) {
-    const notes = []
+  function grant(el, wished) {
+    const {state} = el.figure, notes = []
     for (const [control, written] of wished) {
       if (!(control in state.axes)) {
         notes.push(`“${control}” in the address is not a control of this figure, so it is ignored.`)
@@ -42,6 +42,7 @@ const Page = (() => {
       if (note) notes.push(note)
     }
     tell(el.querySelector(".notices"), notes)
+    state.settle()
   }
   function link(el, {axes, values}) {
     const address = new URL(location.href), query = address.searchParams
@@ -51,8 +52,13 @@ const Page = (() => {
     return address.href
   }
 
-  // ---- a figure comes to life
-  async function hydrate(el, wished) {
+  // ---- a figure comes to life, once
+  const lives = {}
+  const hydrate = el => lives[el.id] ??= come_to_life(el).catch(error => {
+    tell(el.querySelector(".notices"), [`This figure could not be brought to life: ${error.message}. Reload the page to try again.`])
+    throw error
+  })
+  async function come_to_life(el) {
     await Promise.all([load(bokeh), load(el.dataset.payload)])
     const {doc, roots, values} = payloads[el.id]
     const slots = Object.fromEntries(Object.entries(roots).map(([name, id]) => [id, el.querySelector(`[data-plot="${name}"]`)]))
@@ -60,38 +66,63 @@ const Page = (() => {
     const [views] = await Bokeh.embed.embed_items({[el.id]: doc}, [item])
     const plots = Object.keys(roots).map(name => views.roots.find(view => view.model.name === name))
     const figure = el.figure = Figure.bring_to_life(el, plots, values)
-    if (wished) {
-      grant(el, figure.state, wished)
-      figure.state.settle()
-    }
+    follow(el.id, figure)
+    const wished = wishes(new URLSearchParams(location.search)).of_figure[el.id]
+    if (wished) grant(el, wished)
     el.addEventListener("click", ({target}) => {
-      const button = target.closest("[data-copy-link], [data-save]")
-      if (button?.dataset.save) TakeAway[button.dataset.save](el, figure)
-      else if (button) copy(el, button, link(el, figure.state))
+      const button = target.closest("[data-copy-link]")
+      if (button) copy(button, link(el, figure.state), el.querySelector(".notices"))
     })
   }
-  async function copy(el, button, address) {
+  // Numbers in the text that follow the figure: `data-follow="saturation.drift"`.
+  function follow(name, figure) {
+    const places = [...document.querySelectorAll(`[data-follow^="${name}."]`)]
+    if (!places.length) return
+    figure.shown.push(() => {
+      for (const place of places) {
+        const text = figure.text(place.dataset.follow.slice(name.length + 1))
+        if (place.textContent !== text) place.textContent = text
+      }
+    })
+  }
+  // A phrase that names a state is a link to it; here it sets the figure, and the page stays.
+  document.addEventListener("click", async event => {
+    const phrase = event.target.closest('a[href^="?"]')
+    if (!phrase || event.ctrlKey || event.metaKey || event.shiftKey) return
+    const {of_figure} = wishes(new URL(phrase.href).searchParams)
+    event.preventDefault()
+    for (const [name, wished] of Object.entries(of_figure)) {
+      const el = document.getElementById(name)
+      await hydrate(el)
+      grant(el, wished)
+      const {top, bottom} = el.getBoundingClientRect()
+      if (top < 0 || bottom > innerHeight) el.scrollIntoView({block: bottom - top > innerHeight ? "start" : "nearest"})
+    }
+  })
+  async function copy(button, text, notices) {
+    const words = button.textContent
     try {
-      await navigator.clipboard.writeText(address)
-      button.textContent = "Link copied"
-      setTimeout(() => { button.textContent = "Copy link" }, 2000)
+      await navigator.clipboard.writeText(text)
+      button.textContent = "Copied"
+      setTimeout(() => { button.textContent = words }, 2000)
     } catch {
-      tell(el.querySelector(".notices"), [`This browser does not let a page copy. Here is the link: ${address}`])
+      if (notices) tell(notices, [`This browser does not let a page copy. Here it is: ${text}`])
     }
   }
+  document.addEventListener("click", ({target}) => {
+    const button = target.closest("[data-copy-code]")
+    if (button) copy(button, button.parentElement.querySelector("pre").textContent)
+  })
 
   // ---- one figure at a time, so that the page never stalls for several
   let turn = Promise.resolve()
   function watch() {
-    const {of_figure, unknown} = wishes()
-    tell(document.getElementById("notices"), unknown)
+    tell(document.getElementById("notices"), wishes(new URLSearchParams(location.search)).unknown)
     const near = new IntersectionObserver(entries => {
       for (const {isIntersecting, target} of entries) {
         if (!isIntersecting) continue
         near.unobserve(target)
-        turn = turn.then(() => hydrate(target, of_figure[target.id])).catch(error => {
-          tell(target.querySelector(".notices"), [`This figure could not be brought to life: ${error.message}. Reload the page to try again.`])
-        })
+        turn = turn.then(() => hydrate(target)).catch(() => {})    // it has said so itself
       }
     }, {rootMargin: "800px"})
     document.querySelectorAll("figure[data-payload]").forEach(el => near.observe(el))

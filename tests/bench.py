@@ -27,25 +27,29 @@ DRAG_SECONDS = 4.0
 # Runs before the page's own scripts: notes long tasks, and when each figure came near and answered.
 WATCH = """
 window.bench = {tasks: [], near: {}, live: {}}
-new PerformanceObserver(list => bench.tasks.push(...list.getEntries().map(e => e.duration))).observe({type: "longtask", buffered: true})
+const long = list => bench.tasks.push(...list.getEntries().map(entry => entry.duration))
+new PerformanceObserver(long).observe({type: "longtask", buffered: true})
 addEventListener("DOMContentLoaded", () => {
-  const near = new IntersectionObserver(entries => entries.forEach(({isIntersecting, target}) => {
-    if (isIntersecting) bench.near[target.id] ??= performance.now() }), {rootMargin: "800px"})
-  document.querySelectorAll("figure").forEach(figure => {
+  const near = new IntersectionObserver(entries => {
+    for (const {isIntersecting, target} of entries) if (isIntersecting) bench.near[target.id] ??= performance.now()
+  }, {rootMargin: "800px"})
+  for (const figure of document.querySelectorAll("figure")) {
     near.observe(figure)
-    new MutationObserver(() => { bench.live[figure.id] ??= performance.now() }).observe(figure, {attributeFilter: ["data-live"]})
-  })
+    const answer = () => { bench.live[figure.id] ??= performance.now() }
+    new MutationObserver(answer).observe(figure, {attributeFilter: ["data-live"]})
+  }
 })
 """
 
-# A frame counts as painted when a plot was repainted in it because the state changed; its cost runs from the
-# pointer event's own time stamp to the first task after that frame.
+# A frame counts as painted when a plot was repainted in it because the state changed. Its cost runs from the
+# page's learning of the pointer's move (Chromium tells it at the start of a frame) to the first task after the
+# frame's painting.
 FOLLOW = """
 id => {
   const figure = document.getElementById(id), run = window.run = {costs: [], painted: 0}
   let pointer = null
   figure.addEventListener("input", event => { pointer ??= window.lastPointer })
-  addEventListener("pointermove", event => { window.lastPointer = event.timeStamp }, {capture: true})
+  addEventListener("pointermove", () => { window.lastPointer = performance.now() }, {capture: true})
   figure.figure.plots.at(-1).repainted.connect(() => {
     if (pointer === null) return
     const since = pointer
@@ -53,7 +57,6 @@ id => {
     run.painted++
     const channel = new MessageChannel()
     channel.port1.onmessage = () => run.costs.push(performance.now() - since)
-    requestAnimationFrame(() => 0)
     channel.port2.postMessage(0)
   })
 }
@@ -70,9 +73,7 @@ def scroll_through(page: Page) -> None:
     """Down the page as a reader would, until every figure answers."""
     for figure in page.locator("figure[data-payload]").all():
         figure.scroll_into_view_if_needed()
-        figure.evaluate(
-            "el => new Promise(done => { const t = setInterval(() => el.dataset.live !== undefined && (clearInterval(t), done()), 4) })"
-        )
+        page.wait_for_function("el => el.dataset.live !== undefined", arg=figure.element_handle())
     page.wait_for_timeout(300)
 
 
@@ -98,7 +99,7 @@ def measure_load(browser: Browser, address: str) -> dict[str, Any]:
 
 
 def measure_drag(page: Page, figure: type[Figure]) -> tuple[float, float, float]:
-    """Median and 95th percentile (ms) from pointer move to paint, and painted frames a second, at 60 moves a second."""
+    """Median and 95th percentile (ms) from pointer move to paint, and painted frames a second."""
     control = page.locator(f"#{figure.slug} [data-control={finest(figure)}] input")
     control.scroll_into_view_if_needed()
     page.evaluate(FOLLOW, figure.slug)
@@ -129,28 +130,31 @@ def measure_drag(page: Page, figure: type[Figure]) -> tuple[float, float, float]
 
 def main() -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        with serving(Path(folder) / "server.log") as base:
-            browser = launch(playwright)
-            loads = [measure_load(browser, f"{base}/app") for _ in range(LOADS)]
-            site = build()
-            print("figure              to paint ms (median, 95 %)   frames/s   payload kB   answers ms")
-            for figure in FIGURES:
-                page = browser.new_page(viewport={"width": 1280, "height": 900})
-                page.goto(f"{base}/app?figure={figure.slug}")
-                scroll_through(page)
-                median, high, rate = measure_drag(page, figure)
-                page.close()
-                size = len(gzip.compress(site[f"assets/{figure.slug}.js"].body, 9)) / 1000
-                answer = statistics.median(load["answers"][figure.slug] for load in loads)
-                print(f"{figure.slug:<20}{median:10.1f} {high:10.1f} {rate:18.1f} {size:12.1f} {answer:12.0f}")
-            for name, unit in (
-                ("paint", "ms to first contentful paint"),
-                ("blocking", "ms blocked while loading"),
-            ):
-                print(f"{statistics.median(load[name] for load in loads):8.0f} {unit}")
-            print(f"{loads[0]['size'] / 1000:8.0f} kB in all")
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        serving(Path(folder) / "server.log") as base,
+    ):
+        browser = launch(playwright)
+        loads = [measure_load(browser, f"{base}/app") for _ in range(LOADS)]
+        site = build()
+        print("figure              to paint ms (median, 95 %)   frames/s   payload kB   answers ms")
+        for figure in FIGURES:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(f"{base}/app?figure={figure.slug}")
+            scroll_through(page)
+            median, high, rate = measure_drag(page, figure)
+            page.close()
+            size = len(gzip.compress(site[f"assets/{figure.slug}.js"].body, 9)) / 1000
+            answer = statistics.median(load["answers"][figure.slug] for load in loads)
+            print(f"{figure.slug:<20}{median:10.1f} {high:10.1f} {rate:18.1f} {size:12.1f} {answer:12.0f}")
+        for name, unit in (
+            ("paint", "ms to first contentful paint"),
+            ("blocking", "ms blocked while loading"),
+        ):
+            print(f"{statistics.median(load[name] for load in loads):8.0f} {unit}")
+        print(f"{loads[0]['size'] / 1000:8.0f} kB in all")
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class Take(Frame):
         if self.until:
             control, size = self.until
             column = column[: len(column) - size + state.index(control) + 1]
-        return column if self.unit == 1 else column * self.unit
+        return column if self.unit == 1 else column * np.float64(self.unit)
 
     def json(self) -> Json:
         return {
@@ -202,7 +202,7 @@ class Measure(Frame):
     of: tuple[Frame, ...]
 
     def at(self, state: State, columns: Columns) -> Array:
-        return np.atleast_1d(STATISTICS[self.what](*(part.at(state, columns) for part in self.of)))
+        return np.atleast_1d(STATISTICS[self.what](*(part.at(state, columns).astype(np.float64) for part in self.of)))
 
     def json(self) -> Json:
         return {"op": "measure", "what": self.what, "of": [part.json() for part in self.of]}

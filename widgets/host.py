@@ -34,7 +34,7 @@ class Host(JSComponent):
     markup = param.String(default="")
     plots = Children()
 
-    _esm = _read("numbers.js", "frames.js", "figure.js", "host.js")
+    _esm = _read("numbers.js", "frames.js", "takeaway.js", "figure.js", "host.js")
     _stylesheets: ClassVar[list[str]] = [tokens.css(), _read("figure.css")]
 
 

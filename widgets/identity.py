@@ -72,7 +72,7 @@ class Identity(Figure):
         height = _stacked(identity(1, 0).x_hat)
         t = np.linspace(-4, 4, 161)
         normal = np.exp(-t * t / 2) / np.sqrt(2 * np.pi)
-        wide = np.linspace(-15, 23, 381)
+        wide = np.linspace(-15, 24, 391)
         return {
             "undo": {"gamma": Take(gamma, ("epsilon",)), "beta": Take(beta, ("epsilon",))},
             "x": {"x": constant(x, "f8"), "height": constant(_ROWS["x"] + height)},
@@ -93,7 +93,7 @@ class Identity(Figure):
 
     @classmethod
     def plots(cls, source: Mapping[str, ColumnDataSource]) -> list[BokehPlot]:
-        p = plot("rows", "512 draws: input, normalized, output", (-15, 23), (-0.06, 2.95), y_ticks={-9: ""})
+        p = plot("rows", "512 draws: input, normalized, output", (-15, 24), (-0.06, 2.95), y_ticks={-9: ""})
         p.ygrid.grid_line_color = p.yaxis.axis_line_color = None
         p.quad(
             left=-NEAR_LINEAR,

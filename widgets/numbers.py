@@ -32,7 +32,8 @@ class Number:
         """The value in words and digits; a dash where there is none."""
         if math.isnan(value):
             return NOTHING
-        if value != 0 and abs(value) < self.small:
+        # Below 1e-6 the browser would turn to powers of ten by itself, in its own spelling.
+        if value != 0 and abs(value) < (max(self.small, 1e-6) if self.significant else self.small):
             return _power_of_ten(value)
         return _signed(self._digits(value * self.scale)) + self._unit()
 
@@ -48,11 +49,11 @@ class Number:
         return THIN_SPACE + self.unit if self.unit else ""
 
     def _digits(self, value: float) -> str:
-        if self.significant:
-            return _grouped(f"{Decimal(f'{value:.{self.digits}g}'):f}")
-        # Half away from zero, as the browser's toFixed does: 12.5 is 13 in both.
-        place = Decimal(1).scaleb(-self.digits)
-        return _grouped(str(Decimal(value).quantize(place, rounding=ROUND_HALF_UP)))
+        # Half away from zero, as the browser's toFixed and toPrecision do: 12.5 is 13 in both.
+        exact = Decimal(value)
+        place = Decimal(1).scaleb((exact.adjusted() + 1 if self.significant else 0) - self.digits)
+        written = exact.quantize(place, rounding=ROUND_HALF_UP)
+        return _grouped(f"{written.normalize() if self.significant else written:f}")
 
 
 def _signed(digits: str) -> str:

@@ -46,7 +46,7 @@ def plot(
         tools="",
         toolbar_location=None,
         sizing_mode="stretch_both",
-        min_border_left=46,
+        min_border_left=54,
         min_border_right=14,
         min_border_top=4,
         min_border_bottom=24,
@@ -69,7 +69,8 @@ def plot(
         if ticks:
             axis.ticker = FixedTicker(ticks=list(ticks))
         if isinstance(ticks, Mapping):
-            axis.major_label_overrides = {**ticks}
+            words: dict[Any, Any] = dict(ticks)
+            axis.major_label_overrides = words
     return p
 
 

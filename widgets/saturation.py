@@ -26,8 +26,9 @@ _ENDS = (-15.0, 15.0)
 class Saturation(Figure):
     """A batch drifts into the flat tail of its activation, and batch normalization brings it back.
 
-    >>> Saturation(drift=6, batch_norm=True).say()["gradient_signal"].text
-    '82.8 %'
+    >>> signal = Saturation(drift=6, batch_norm=True).say()["gradient_signal"]
+    >>> f"{signal.value:.0%}"
+    '83%'
     """
 
     slug = "saturation"

@@ -1,0 +1,52 @@
+// What helps in reading the article: the theme, the table of contents that follows, the way from section to section.
+{
+  const root = document.documentElement
+
+  // ---- light, dark, or as the system says; remembered
+  const button = document.querySelector("[data-theme-switch]"), ORDER = ["auto", "light", "dark"]
+  const show = theme => {
+    if (theme === "auto") delete root.dataset.theme
+    else root.dataset.theme = theme
+    if (button) button.textContent = `Theme: ${theme}`
+    dispatchEvent(new Event("themechange"))
+  }
+  button?.addEventListener("click", () => {
+    const theme = ORDER[(ORDER.indexOf(root.dataset.theme ?? "auto") + 1) % ORDER.length]
+    try { theme === "auto" ? localStorage.removeItem("theme") : localStorage.setItem("theme", theme) } catch { /* not remembered */ }
+    show(theme)
+  })
+  if (button) {
+    button.hidden = false
+    show(root.dataset.theme ?? "auto")
+  }
+  // Paper is light: plots take their colours anew for it, and again afterwards.
+  addEventListener("beforeprint", () => { root.dataset.printing = ""; dispatchEvent(new Event("themechange")) })
+  addEventListener("afterprint", () => { delete root.dataset.printing; dispatchEvent(new Event("themechange")) })
+
+  // ---- the table of contents follows the reader
+  const sections = [...document.querySelectorAll("main > section[id]")]
+  const entries = new Map(sections.map(section => [section, document.querySelector(`.contents a[href="#${section.id}"]`)]))
+  let current = null
+  const here = () => sections.findLast(section => section.getBoundingClientRect().top < innerHeight / 3)
+  const follow = () => {
+    const now = here()
+    if (now === current) return
+    entries.get(current)?.removeAttribute("aria-current")
+    current = now
+    entries.get(current)?.setAttribute("aria-current", "true")
+  }
+  if (sections.length) {
+    const watch = new IntersectionObserver(follow, {rootMargin: "-33% 0px -66% 0px"})
+    sections.forEach(section => watch.observe(section))
+  }
+
+  // ---- to the next section and back, with Alt and Page Down or Page Up
+  addEventListener("keydown", event => {
+    if (!event.altKey || !["PageDown", "PageUp"].includes(event.key) || !sections.length) return
+    const k = sections.indexOf(here()) + (event.key === "PageDown" ? 1 : -1)
+    const to = sections[Math.max(0, Math.min(sections.length - 1, k))]
+    event.preventDefault()
+    to.scrollIntoView()
+    to.querySelector("h2").focus({preventScroll: true})
+  })
+}
