@@ -11,12 +11,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench
+.PHONY: help serve test lint bench stills screenshots
 # Two pips at once in one environment would trip over each other.
 .NOTPARALLEL:
 
 help: ## say what can be made (this list)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 serve: $(VENV)/.installed ## show the article at http://localhost:5006/app (PORT=... for another port)
 	@echo ""
@@ -38,6 +38,14 @@ lint: $(VENV)/.installed-lint ## check style, layout and types
 bench: $(VENV)/.installed-test ## measure how fast the article is
 	@$(PY) tests/chromium.py
 	@$(PY) -m tests.bench $(ARGS)
+
+stills: $(VENV)/.installed-test ## take the still pictures for readers without JavaScript anew
+	@$(PY) tests/chromium.py
+	@$(PY) -m tests.stills
+
+screenshots: $(VENV)/.installed-test ## pictures of every section and figure, into screenshots/
+	@$(PY) tests/chromium.py
+	@$(PY) -m tests.screenshots
 
 # The stamps stand inside the environment, so that removing .venv removes them too.
 

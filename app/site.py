@@ -18,7 +18,7 @@ import jinja2
 
 from app import opening, references
 from app.article import Section, minutes, sections
-from bn_core.published import IMAGENET
+from bn_core.published import IMAGENET, SOURCES
 from widgets import FIGURES, Figure, tokens
 from widgets.markup import figure_markup
 
@@ -76,7 +76,11 @@ def build() -> Site:
     for kind in FIGURES:
         figure = kind()
         script = add(f"assets/{kind.slug}.js", f'Page.define("{kind.slug}",{figure.payload()})')
-        markup[kind.slug] = figure_markup(figure, script)
+        light, dark = (
+            add(f"assets/{kind.slug}-{theme}.png", (STATIC / "stills" / f"{kind.slug}-{theme}.png").read_bytes())
+            for theme in ("light", "dark")
+        )
+        markup[kind.slug] = figure_markup(figure, script, (light, dark))
     page = templates().get_template
     story = sections()
     steps = IMAGENET["inception"].steps_to_72_2, IMAGENET["bn_x5"].steps_to_72_2
@@ -87,6 +91,7 @@ def build() -> Site:
         sections=story,
         minutes=minutes(story),
         factor=floor(factor),
+        year=SOURCES["BN"].year,
         markup=markup,
         opening={"width": opening.WIDTH, "height": opening.HEIGHT, "svg": opening.svg()},
     )

@@ -99,7 +99,10 @@ const Figure = (() => {
         const value = style.getPropertyValue(`--${token}`).trim()
         if (value && (model[attr]?.value ?? model[attr]) !== value) model[attr] = value
       }
-      plots.forEach(plot => plot.request_repaint())
+      plots.forEach(plot => {
+        plot.invalidate_painters()
+        plot.repaint()    // at once: a page about to be printed does not wait
+      })
     }
   }
 
@@ -239,7 +242,7 @@ const Figure = (() => {
     // ---- a line to drag lies over its plot, from the place of its first value to that of its last
     const place_lines = () => {
       for (const line of all(".on-plot")) {
-        const {frame} = by_name[line.closest("[data-plot]").dataset.plot], {values} = state.axes[line.dataset.twin]
+        const {frame} = by_name[line.dataset.over], {values} = state.axes[line.dataset.twin]
         const {left, width} = frame.bbox, top = frame.y_scale.compute(values.at(-1)), height = frame.y_scale.compute(values[0]) - top
         for (const [side, length] of Object.entries({left, top, width, height})) line.style.setProperty(`--line-${side}`, `${length}px`)
       }

@@ -23,6 +23,16 @@
   addEventListener("beforeprint", () => { root.dataset.printing = ""; dispatchEvent(new Event("themechange")) })
   addEventListener("afterprint", () => { delete root.dataset.printing; dispatchEvent(new Event("themechange")) })
 
+  // ---- what an address points to is seen, though it stands in an aside that is folded
+  const unfold = () => {
+    const target = location.hash && document.getElementById(location.hash.slice(1)), aside = target?.closest?.("details")
+    if (!aside || aside.open) return
+    aside.open = true
+    target.scrollIntoView()
+  }
+  addEventListener("hashchange", unfold)
+  unfold()
+
   // ---- the table of contents follows the reader
   const sections = [...document.querySelectorAll("main > section[id]")]
   const entries = new Map(sections.map(section => [section, document.querySelector(`.contents a[href="#${section.id}"]`)]))

@@ -93,7 +93,9 @@ class Identity(Figure):
 
     @classmethod
     def plots(cls, source: Mapping[str, ColumnDataSource]) -> list[BokehPlot]:
-        p = plot("rows", "512 draws: input, normalized, output", (-15, 24), (-0.06, 2.95), y_ticks={-9: ""})
+        p = plot(
+            "rows", "512 draws: input, normalized, output", (-15, 24), (-0.06, 2.95), height=340, y_ticks={-9: ""}
+        )
         p.ygrid.grid_line_color = p.yaxis.axis_line_color = None
         p.quad(
             left=-NEAR_LINEAR,

@@ -27,8 +27,12 @@ def bare(value: float) -> str:
     return "" if math.isnan(value) else repr(value)
 
 
-def figure_markup(figure: Figure, payload: str = "") -> str:
-    """The `<figure>` in its present state; `payload` is the address of the script that brings it to life."""
+def figure_markup(figure: Figure, payload: str = "", stills: tuple[str, str] | None = None) -> str:
+    """The `<figure>` in its present state.
+
+    `payload` is the address of the script that brings it to life, and `stills` those of the pictures, light and
+    dark, that stand for the plots where there is no JavaScript.
+    """
     roots = figure.document().roots
     said = figure.say()
     groups: dict[str, dict[str, object]] = {}
@@ -40,6 +44,7 @@ def figure_markup(figure: Figure, payload: str = "") -> str:
         .render(
             figure=figure,
             payload=payload,
+            stills=stills,
             plots=roots,
             groups=groups,
             said=said,

@@ -41,7 +41,10 @@ def by_color() -> dict[str, str]:
 
 
 def css() -> str:
-    """The tokens as CSS variables: light, dark when the system says so, either when the page says so."""
+    """The tokens as CSS variables: light, dark when the system says so, either when the page says so.
+
+    Paper is light: `data-printing` is set while a page is being printed.
+    """
 
     def block(theme: int) -> str:
         lines = [f"color-scheme:{('light', 'dark')[theme]}"]
@@ -50,8 +53,8 @@ def css() -> str:
 
     return (
         f":root,:host{block(LIGHT)}\n"
-        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]),:host{block(DARK)}}}\n"
+        f"@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]),:host{block(DARK)}}}\n"
         f":root[data-theme=dark],:host([data-theme=dark]){block(DARK)}\n"
         f":host([data-theme=light]){block(LIGHT)}\n"
-        f"@media print{{:root,:host{block(LIGHT)}}}\n"
+        f":root[data-printing]{block(LIGHT)}\n@media print{{:root:root{block(LIGHT)}}}\n"
     )

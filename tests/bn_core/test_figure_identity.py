@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bn_core import batch_norm
@@ -10,6 +10,8 @@ GAMMAS = np.linspace(-1, 4, 101)[:, np.newaxis, np.newaxis]
 BETAS = np.linspace(-6, 6, 121)[:, np.newaxis]
 each_epsilon = pytest.mark.parametrize("eps", EPSILONS)
 gammas, betas, epsilons = st.floats(-1, 4), st.floats(-6, 6), st.sampled_from(EPSILONS)
+
+unhurried = settings(deadline=None)
 
 
 def test_the_data_are_512_skewed_draws_with_mean_exactly_3_and_standard_deviation_exactly_2():
@@ -45,6 +47,7 @@ def test_the_mean_is_beta_and_the_spread_is_gammas(eps):
     np.testing.assert_allclose(state.std, np.broadcast_to(spread, state.std.shape), rtol=0, atol=1e-12)
 
 
+@unhurried
 @given(gamma=gammas, beta=betas, eps=epsilons)
 def test_it_is_batch_norm(gamma, beta, eps):
     state = identity(gamma, beta, eps)
@@ -54,6 +57,7 @@ def test_it_is_batch_norm(gamma, beta, eps):
     np.testing.assert_allclose(state.x_hat, x_hat[:, 0], rtol=0, atol=1e-12)
 
 
+@unhurried
 @given(gamma=gammas, beta=betas, eps=epsilons)
 def test_readouts_are_statistics_of_the_output(gamma, beta, eps):
     state = identity(gamma, beta, eps)

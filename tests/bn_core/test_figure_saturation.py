@@ -15,6 +15,8 @@ READOUTS = ("batch_mean", "mean_slope", "gradient_signal", "starved")
 activations = pytest.mark.parametrize("name", ACTIVATIONS)
 drifts, spreads = st.floats(-8, 8), st.floats(0.5, 3)
 
+unhurried = settings(deadline=None)
+
 
 def over_the_population(function, mean):
     """The mean of function(x) over N(mean, 1), by numerical integration."""
@@ -38,12 +40,14 @@ def test_slopes_are_the_derivatives_and_peaks_their_maxima(name):
     assert f.slope(np.linspace(-10, 10, 2001)).max() == f.peak
 
 
+@unhurried
 @given(x=st.floats(-700, 700))
 def test_slopes_keep_their_digits_in_the_tails(x):
     slope = ACTIVATIONS["sigmoid"].slope(np.array([x]))[0]
     assert slope == pytest.approx(1 / (2 + 2 * math.cosh(x)), rel=1e-12)
 
 
+@unhurried
 @given(drift=drifts, spread=spreads)
 def test_the_batch_has_exactly_the_stated_mean_and_spread(drift, spread):
     x = saturation(drift, spread).x
@@ -97,6 +101,7 @@ def test_relu_passes_all_at_6_nothing_at_minus_6_and_about_half_with_batch_norm(
 
 
 @activations
+@unhurried
 @given(drift=drifts, spread=spreads, on=st.booleans())
 def test_what_the_activation_sees_and_passes(name, drift, spread, on):
     state, f = saturation(drift, spread, name, on), ACTIVATIONS[name]
@@ -111,7 +116,7 @@ def test_what_the_activation_sees_and_passes(name, drift, spread, on):
         assert state.after(layers) == pytest.approx(float(state.gradient_signal) ** layers, rel=1e-12)
 
 
-@settings(max_examples=30)
+@unhurried
 @given(drift=drifts, spread=spreads, on=st.booleans())
 def test_x_hat_is_batch_norm_with_gamma_1_and_beta_0(drift, spread, on):
     state = saturation(drift, spread, batch_norm_on=on)

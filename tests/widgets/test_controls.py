@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widgets import FIGURES, Identity, Landscape, RunawayBias, Saturation, StepsToAccuracy
 from widgets.controls import Choice, Range, Switch, steps
+
+unhurried = settings(deadline=None)
 
 
 def decimals(first: int, last: int, over: int, by: int = 1) -> list[float]:
@@ -120,6 +122,7 @@ def test_a_value_between_two_positions_is_refused_with_the_nearest():
     assert figure.target == 72.2
 
 
+@unhurried
 @given(value=st.floats(-1, 4))
 def test_a_free_control_takes_what_lies_between(value):
     assert Identity(gamma=value).gamma == value
@@ -135,6 +138,7 @@ def test_a_free_value_is_written_with_the_digits_that_it_has():
     assert gamma.text(2.0000025) == "2.0000025"
 
 
+@unhurried
 @given(first=st.integers(-1000, 1000), count=st.integers(1, 300), by=st.integers(1, 50), places=st.integers(0, 4))
 def test_steps_are_exact_decimals(first, count, by, places):
     over = 10**places
