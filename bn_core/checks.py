@@ -78,6 +78,18 @@ def variances(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     return result
 
 
+def real_numbers(name: str, value: npt.ArrayLike, above: float = -np.inf) -> Float64Array:
+    """Return `value`, of any shape, as finite float64 greater than `above`; TypeError if it holds no real numbers."""
+    given = np.asarray(value)
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be real numbers, not {value!r}")
+    allowed = np.isfinite(given) & (given > above)
+    if not allowed.all():
+        words = f"greater than {above:g}" if above > -np.inf else "finite"
+        raise ValueError(f"{name} must be {words}, not {given[~allowed].flat[0]}")
+    return given.astype(np.float64)
+
+
 def positive_number(name: str, value: object) -> float:
     """Return `value` as a float; TypeError if no real number, ValueError outside 1e-75 to 1e75."""
     return number_between(name, value, SMALLEST, LARGEST)

@@ -107,7 +107,7 @@ const Figure = (() => {
   }
 
   // ---- A figure comes to life: `el` is its markup, `plots` the views of its plots, `values` where it starts.
-  function bring_to_life(el, plots, values) {
+  async function bring_to_life(el, plots, values) {
     const {controls, sources, readouts, presets, ranges, summary, colors} = plots[0].model.tags[0]
     const state = new State(controls, values)
     const by_name = Object.fromEntries(plots.map(plot => [plot.model.name, plot]))
@@ -126,12 +126,35 @@ const Figure = (() => {
         computed[source] = key
         const find = name => columns[name.includes(".") ? name : `${source}.${name}`], data = {}
         for (const [name, frame] of Object.entries(frames)) columns[`${source}.${name}`] = data[name] = Frames.at(frame, state, find)
-        if (model) model.data = data
+        model?.setv({data}, {check_eq: false})
       }
+    }
+
+    // Bokeh takes new data in a row of promises, then paints a frame later. Painting is held until it has taken
+    // them, which it does within this frame, and then done at once; there is nothing left for it to paint.
+    const PROMISES = 100
+    async function paint() {
+      plots.forEach(plot => plot.pause())
+      compute()
+      for (let k = 0; k < PROMISES; k++) await null
+      for (const plot of plots) {
+        plot.unpause(true)
+        plot.invalidate_dataranges = false    // axes stay where they are, unless the figure moves them
+        if (set_ranges(plot)) plot.repaint()
+        else plot.paint()
+      }
+    }
+
+    // Whether the ends of an axis had to be moved.
+    function set_ranges(plot) {
+      let moved = false
       for (const [place, column] of Object.entries(ranges)) {
-        const [plot, axis] = place.split("."), [start, end] = columns[column], range = by_name[plot].model[`${axis}_range`]
-        if (range.start !== start || range.end !== end) range.setv({start, end})
+        const [name, axis] = place.split("."), [start, end] = columns[column], range = plot.model[`${axis}_range`]
+        if (name !== plot.model.name || (range.start === start && range.end === end)) continue
+        range.setv({start, end})
+        moved = true
       }
+      return moved
     }
 
     function say() {
@@ -160,11 +183,11 @@ const Figure = (() => {
     details.addEventListener("toggle", tabulate)
 
     let waiting = false
-    function show() {
+    async function show() {
       waiting = false
-      compute()
+      await paint()
+      // Words last: a plot that asks for its style while they wait to be laid out makes the browser do it twice.
       say()
-      plots.forEach(plot => plot.repaint())    // Bokeh's own paint would come a frame later
       shown.forEach(tell => tell())
     }
     state.moved.push(() => {
@@ -257,7 +280,7 @@ const Figure = (() => {
     theme()
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme)
     addEventListener("themechange", theme)
-    show()
+    await show()
     summarize()
     el.dataset.live = ""
     return figure

@@ -5,10 +5,13 @@ export function render({model, data, view}) {
   const el = root.querySelector("figure")
   const slots = [...root.querySelectorAll("[data-plot]")], plots = model.get_child("plots")
   slots.forEach((slot, k) => slot.prepend(plots[k]))
-  model.on("after_layout", () => {
-    if (el.figure) return
+  let begun = false
+  model.on("after_layout", async () => {
+    if (begun) return
+    begun = true
     const views = data.plots.map(plot => view.get_child_view(plot))
-    const figure = el.figure = Figure.bring_to_life(el, views, model.state)
+    const figure = el.figure = await Figure.bring_to_life(el, views, model.state)
+    figure.state.assign(model.state)    // what Python has set meanwhile
     // What a reader sets reaches Python on release; what Python sets moves the figure.
     figure.state.settled.push(() => { model.state = {...figure.state.values} })
     model.on("state", () => figure.state.assign(model.state))

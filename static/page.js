@@ -65,7 +65,7 @@ const Page = (() => {
     const item = {docid: el.id, roots: slots, root_ids: Object.keys(slots)}
     const [views] = await Bokeh.embed.embed_items({[el.id]: doc}, [item])
     const plots = Object.keys(roots).map(name => views.roots.find(view => view.model.name === name))
-    const figure = el.figure = Figure.bring_to_life(el, plots, values)
+    const figure = el.figure = await Figure.bring_to_life(el, plots, values)
     follow(el.id, figure)
     const wished = wishes(new URLSearchParams(location.search)).of_figure[el.id]
     if (wished) grant(el, wished)

@@ -110,12 +110,17 @@ class Landscape(Figure):
         rate = LEARNING_RATES[:, np.newaxis]
         start_x, start_y = np.array(list(STARTS.values())).T
         by, until = ("learning_rate", "start"), ("steps", len(STEPS))
+        # The point that a path has come to is larger than those behind it.
+        sizes = np.where(np.arange(len(STEPS) + 1) == np.array(STEPS)[:, np.newaxis], 13, 6).astype("u1")
         sources: Sources = {
             "starts": {"x": constant(start_x), "y": constant(start_y)},
         }
         for name, side in _SIDES.items():
             walk = descend(side, rate, start_x, start_y)
-            columns: dict[str, Frame] = {"step": Take(np.arange(len(STEPS) + 1, dtype="f4"), until=until)}
+            columns: dict[str, Frame] = {
+                "step": Take(np.arange(len(STEPS) + 1, dtype="f4"), until=until),
+                "size": Take(sizes, ("steps",), until),
+            }
             if side.ripple_height:
                 columns["x"], columns["y"] = (
                     Take(np.round(place / _PLACE_UNIT).astype("i4"), by, until, _PLACE_UNIT)
@@ -126,7 +131,7 @@ class Landscape(Figure):
                 sources[f"{name}_left"], more = _on_a_bowl(side, walk, until, f"{name}_left")
                 columns |= more
             sources[f"{name}_path"] = columns
-            sources[f"{name}_last"] = {column: measure("last", f"{name}_path.{column}") for column in columns}
+            sources[f"{name}_last"] = {"loss": measure("last", f"{name}_path.loss")}
             diverged = np.where(walk.diverged_at >= 0, walk.diverged_at, np.nan).astype("f4")
             sources[f"{name}_fate"] = {
                 "verdict": Take(verdict(side, rate, start_x, start_y).astype("u1"), by),
@@ -162,11 +167,7 @@ class Landscape(Figure):
             for panel, x, y in ((p, "x", "y"), (losses, "step", "loss")):
                 look: dict[str, Any] = {"source": source[f"{name}_path"], **OVERLAY}
                 panel.line(x, y, line_color=color(name), line_width=2, line_alpha=0.8, **look)
-                panel.scatter(x, y, marker=marks[name], size=6, fill_color=color(name), line_color=None, **look)
-                panel.scatter(
-                    x, y, source=source[f"{name}_last"], marker=marks[name], size=13, fill_color=color(name),
-                    line_color=color("plot"), **OVERLAY,
-                )  # fmt: skip
+                panel.scatter(x, y, marker=marks[name], size="size", fill_color=color(name), line_color=None, **look)
         return [*maps, losses]
 
 
@@ -204,4 +205,5 @@ def _contours(p: figure, side: Bowl) -> None:
 def _pieces(line: np.ndarray) -> list[np.ndarray]:
     """The pieces between the gaps."""
     ends = np.flatnonzero(np.isnan(line))
-    return [piece[~np.isnan(piece)] for piece in np.split(line, ends)]
+    pieces = (piece[~np.isnan(piece)] for piece in np.split(line, ends))
+    return [piece for piece in pieces if piece.size]

@@ -20,7 +20,7 @@ from bn_core.figures.runaway_bias import (
 
 from .controls import Choice, Range, steps
 from .figure import Case, Figure, Preset, Readout, Sources
-from .frames import Frame, Product, Take, constant, measure
+from .frames import Column, Control, Frame, Take, constant
 from .numbers import Number
 from .plots import OVERLAY, plot
 from .tokens import color
@@ -117,7 +117,7 @@ class RunawayBias(Figure):
             columns: dict[str, Frame] = {"step": Take(step.astype("f4"), until=until)}
             for name, values in everything.items():
                 run = Take(values[k].astype("f4"), _RUN, until)
-                columns[name] = Product((run, only[gradient])) if past else run
+                columns[name] = run * only[gradient] if past else run
             return columns
 
         output = np.round(table("output") / _OUTPUT_UNIT).astype("i2")
@@ -137,17 +137,6 @@ class RunawayBias(Figure):
             },
             **{f"{gradient}_run": path(gradient, past=False) for gradient in GRADIENTS},
             **{f"{gradient}_past": path(gradient, past=True) for gradient in GRADIENTS},
-            **{
-                f"{gradient}_now": {
-                    name: measure("last", f"{gradient}_past.{name}")
-                    for name in ("step", "bias", "loss", "output_mean")
-                }
-                for gradient in GRADIENTS
-            },
-            "examples": {
-                "step": Product((constant(np.ones(BATCH_SIZE)), measure("last", "naive_past.step"))),
-                "output": Take(output, (*by, "step"), unit=_OUTPUT_UNIT),
-            },
             "now": {
                 "bias": Take(everything["bias"], (*by, "step")),
                 "loss": Take(everything["loss"], (*by, "step")),
@@ -155,6 +144,14 @@ class RunawayBias(Figure):
                     name: Take(table(name).astype("f4"), (*by, "step"))
                     for name in ("bias_gradient", "output_mean", "output_change")
                 },
+            },
+            "here": {
+                "step": Control("step"),
+                **{name: Column(f"now.{name}") for name in everything},
+            },
+            "examples": {
+                "step": Control("step") * constant(np.ones(BATCH_SIZE)),
+                "output": Take(output, (*by, "step"), unit=_OUTPUT_UNIT),
             },
             "stall": {
                 "step": Take(stalled.astype("f4"), by),
@@ -194,8 +191,13 @@ class RunawayBias(Figure):
                     line_width=3,
                     **OVERLAY,
                 )
-                panel.scatter(
-                    "step", column, source=source[f"{gradient}_now"], size=11, line_color=color("plot"),
-                    fill_color=color(token), marker="circle" if gradient == "naive" else "diamond", **OVERLAY,
-                )  # fmt: skip
+            panel.scatter(
+                "step",
+                column,
+                source=source["here"],
+                size=10,
+                fill_color=color("ink"),
+                line_color=color("plot"),
+                **OVERLAY,
+            )
         return list(panels.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource
@@ -14,7 +13,7 @@ from bn_core.figures.saturation import SIZE, saturation, standard_batch
 
 from .controls import Choice, Range, Switch, steps
 from .figure import Figure, Preset, Readout, Sources
-from .frames import Along, Column, Control, Frame, Product, Sum, Take, constant
+from .frames import Along, Column, Control, Frame, Product, Take, constant
 from .numbers import Number
 from .plots import OVERLAY, plot
 from .tokens import color
@@ -88,30 +87,30 @@ class Saturation(Figure):
         smooth = Take(np.where(is_relu[:, None], 0, slope.table), ("activation",))
         step = Take(np.outer(is_relu, [0, 1]).astype("f4"), ("activation",))
 
-        def points(x: Frame) -> dict[str, Frame]:
+        def points(x: Frame, alpha: Frame) -> dict[str, Frame]:
             place = Column("x")
             rising = Along(np.array([-1e-9, 1e-9]), step, place)
             return {
                 "x": x,
                 "y": Along(t, height, place),
                 "slope": Along(t, smooth, place) + rising,
-                "rug": constant(np.full(SIZE, -0.09)),
+                "low": constant(np.full(SIZE, -0.15)),
+                "high": constant(np.full(SIZE, -0.04)),
+                "alpha": alpha,
             }
 
-        def only(shown_when_on: bool) -> Take:
-            """1 where the points are shown, nothing where they are not."""
-            return Take(np.array([np.nan, 1.0] if shown_when_on else [1.0, np.nan], "f4"), ("batch_norm",))
-
-        drifted = Sum((Control("drift"), Product((Control("spread"), constant(standard_batch())))))
+        drifted = Control("drift") + Control("spread") * constant(standard_batch())
         x_hat = Take(states[0].x_hat[1, :, 0].astype("f4"), ("spread",))
+        shown_when_on = Take(np.array([np.nan, 1.0], "f4"), ("batch_norm",))
+        # The batch fades when it is normalized, but can still be seen.
+        fading = Take(np.outer([0.75, 0.25], np.ones(SIZE)).astype("f4"), ("batch_norm",))
         return {
             "view": {
                 "y": Take(np.array([(-0.15, 1.15), (-1.3, 1.3), (-1.6, 16)], "f4"), ("activation",)),
             },
             "curve": {"x": constant(t), "y": height, "slope": slope},
-            "batch": points(Product((drifted, only(shown_when_on=False)))),
-            "drifted": points(Product((drifted, only(shown_when_on=True)))),
-            "normalized": points(Product((x_hat, only(shown_when_on=True)))),
+            "batch": points(drifted, fading),
+            "normalized": points(x_hat * shown_when_on, constant(np.full(SIZE, 0.75))),
             "numbers": {
                 "batch_mean": Take(states[0].batch_mean.astype("f4"), by[1:]),
                 "signal": signal,
@@ -136,16 +135,16 @@ class Saturation(Figure):
         bottom.varea("x", y1=0, y2="slope", source=source["curve"], fill_color=color("shade"), fill_alpha=0.8)
         for panel, y in ((top, "y"), (bottom, "slope")):
             panel.line("x", y, source=source["curve"], line_color=color("neutral"), line_width=2)
-            marks: dict[str, Any] = {"size": 9, "line_color": None, **OVERLAY}
-            panel.scatter("x", y, source=source["drifted"], fill_color=color("without"), fill_alpha=0.25, **marks)
-            panel.scatter("x", y, source=source["batch"], fill_color=color("without"), fill_alpha=0.75, **marks)
-            panel.scatter(
-                "x", y, source=source["normalized"], marker="diamond", fill_color=color("with"), fill_alpha=0.75,
-                **{**marks, "size": 11},
-            )  # fmt: skip
-        for name, token in (("batch", "without"), ("drifted", "without"), ("normalized", "with")):
-            bottom.scatter(
-                "x", "rug", source=source[name], marker="dash", angle=np.pi / 2, size=12,
-                line_color=color(token), line_alpha=0.6, **OVERLAY,
-            )  # fmt: skip
+            for name, token, marker, size in (
+                ("batch", "without", "circle", 9),
+                ("normalized", "with", "diamond", 11),
+            ):
+                panel.scatter(
+                    "x", y, source=source[name], marker=marker, size=size, fill_color=color(token),
+                    fill_alpha="alpha", line_color=None, **OVERLAY,
+                )  # fmt: skip
+        for name, token in (("batch", "without"), ("normalized", "with")):
+            bottom.segment(
+                "x", "low", "x", "high", source=source[name], line_color=color(token), line_alpha="alpha", **OVERLAY
+            )
         return [top, bottom]

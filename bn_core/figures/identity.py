@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bn_core.checks import real_numbers
+
 Array = NDArray[Any]
 
 MEAN, STD = 3.0, 2.0
@@ -27,7 +29,7 @@ def draws(size: int = SIZE, seed: int = 0) -> Array:
 def undo(eps: ArrayLike, x: Array | None = None) -> tuple[Array, Array]:
     """The (gamma, beta) that restore x exactly: sqrt(Var[x] + eps) and E[x], each of the shape of `eps`. C3."""
     x = draws() if x is None else x
-    eps = np.asarray(eps, np.float64)
+    eps = real_numbers("eps", eps, above=0)
     return np.sqrt(x.var() + eps), np.full(eps.shape, x.mean())
 
 
@@ -53,9 +55,8 @@ class Identity:
 
 def identity(gamma: ArrayLike, beta: ArrayLike, eps: ArrayLike = 1e-5) -> Identity:
     """Normalize the draws, then scale by gamma and shift by beta ([BN] Algorithm 1). The arguments broadcast."""
-    gamma, beta, eps = (a[..., None] for a in np.broadcast_arrays(gamma, beta, np.asarray(eps, np.float64)))
-    if not np.all(eps > 0):
-        raise ValueError(f"eps must be greater than 0, not {np.min(eps)!r}")
+    gamma, beta, eps = real_numbers("gamma", gamma), real_numbers("beta", beta), real_numbers("eps", eps, above=0)
+    gamma, beta, eps = (a[..., None] for a in np.broadcast_arrays(gamma, beta, eps))
     x = draws()
     x_hat = (x - x.mean()) / np.sqrt(x.var() + eps)
     y = gamma * x_hat + beta

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bn_core.activations import ACTIVATIONS
 from bn_core.batch_norm import batch_norm
+from bn_core.checks import real_numbers, whole_number
 
 Array = NDArray[Any]
 
@@ -24,6 +25,7 @@ STARVED = 0.01
 
 def standard_batch(size: int = SIZE, seed: int = SEED) -> Array:
     """`size` normal draws, shifted and scaled to have mean 0 and (biased) standard deviation 1 exactly."""
+    size, seed = whole_number("size", size, at_least=2), whole_number("seed", seed, at_least=0)
     z = np.random.default_rng(seed).standard_normal(size)
     z -= z.mean()
     return np.asarray(z / z.std())
@@ -71,9 +73,8 @@ def saturation(
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+    drift, spread = real_numbers("drift", drift), real_numbers("spread", spread, above=0)
     drift, spread, on = (a[..., None] for a in np.broadcast_arrays(drift, spread, batch_norm_on))
-    if not np.all(spread > 0):
-        raise ValueError(f"spread must be greater than 0, not {np.min(spread)!r}")
     x = drift + spread * standard_batch(size, seed)
     # Each state is a feature of its own, and the batch its examples.
     features = x.reshape(-1, size).T

@@ -399,7 +399,9 @@ def test_a_line_to_drag_is_a_vertical_slider_on_its_plot():
     page = page_of(kind)
     (twin,) = page.having("data-twin")
     assert twin["data-twin"] == "target"
-    assert twin.inside[-1]["data-plot"] == "curves"
+    assert twin["data-over"] == "curves"
+    pictures = page.all(role="img")
+    assert not any(e.within(picture) for e in page.all("input", "button") for picture in pictures)  # they hide it
     slider = next(e for e in page.all("input") if e.within(twin))
     assert (slider["aria-orientation"], slider["aria-label"]) == ("vertical", "Target accuracy, on the plot")
 
