@@ -8,6 +8,7 @@ for the page its first contentful paint, blocking time and bytes. Machines are n
 from __future__ import annotations
 
 import gzip
+import math
 import statistics
 import tempfile
 import time
@@ -63,10 +64,10 @@ id => {
 """
 
 
-def finest(figure: type[Figure]) -> str:
+def finest(figure: type[Figure]) -> tuple[str, Range]:
     """The control with the most positions."""
     ranges = {name: c for name, c in figure.controls().items() if isinstance(c, Range)}
-    return max(ranges, key=lambda name: len(ranges[name].positions))
+    return max(ranges.items(), key=lambda named: len(named[1].positions))
 
 
 def scroll_through(page: Page) -> None:
@@ -100,10 +101,11 @@ def measure_load(browser: Browser, address: str) -> dict[str, Any]:
 
 def measure_drag(page: Page, figure: type[Figure]) -> tuple[float, float, float]:
     """Median and 95th percentile (ms) from pointer move to paint, and painted frames a second."""
-    control = page.locator(f"#{figure.slug} [data-control={finest(figure)}] input")
-    control.scroll_into_view_if_needed()
+    name, control = finest(figure)
+    slider = page.locator(f"#{figure.slug} [data-control={name}] input")
+    slider.scroll_into_view_if_needed()
     page.evaluate(FOLLOW, figure.slug)
-    box = control.bounding_box()
+    box = slider.bounding_box()
     assert box
     # The thumb's centre runs between half a thumb from either end.
     left, width, y = box["x"] + 10, box["width"] - 20, box["y"] + box["height"] / 2
@@ -116,10 +118,12 @@ def measure_drag(page: Page, figure: type[Figure]) -> tuple[float, float, float]
 
     mouse("mousePressed", 0.0)
     moves = int(DRAG_SECONDS * 60)
+    # There and back again, as often as makes each move a new position, so that each frame has something to paint.
+    sweeps = math.ceil(moves / (len(control.positions) - 1))
     start = time.perf_counter()
     for k in range(moves):
         time.sleep(max(0.0, start + k / 60 - time.perf_counter()))
-        mouse("mouseMoved", abs(((k / moves * 3) % 2) - 1))  # there and back again: a new position every frame
+        mouse("mouseMoved", abs((k / moves * sweeps + 1) % 2 - 1))
     seconds = time.perf_counter() - start
     mouse("mouseReleased", 0.5)
     page.wait_for_timeout(200)
