@@ -33,6 +33,18 @@
   addEventListener("hashchange", unfold)
   unfold()
 
+  // ---- what the first paint did not wait for is laid out right after it, a section at a time
+  const unlaid = [...document.querySelectorAll("main > section")]
+  const lay_out = () => {
+    const section = unlaid.shift()
+    if (!section) return false
+    section.style.contentVisibility = "visible"
+    return section.offsetHeight > 0
+  }
+  const in_turn = () => { if (lay_out()) setTimeout(in_turn) }
+  requestAnimationFrame(() => setTimeout(in_turn))
+  addEventListener("load", () => { while (lay_out()) { /* the rest at once: who waited for the page gets all of it */ } })
+
   // ---- the table of contents follows the reader
   const sections = [...document.querySelectorAll("main > section[id]")]
   const entries = new Map(sections.map(section => [section, document.querySelector(`.contents a[href="#${section.id}"]`)]))

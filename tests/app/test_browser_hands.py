@@ -130,7 +130,7 @@ def test_the_naive_bias_runs_away_while_output_and_loss_stand_still(alone) -> No
         assert reader.value("bias") == pytest.approx(run.bias[int(step) // 25], rel=1e-6)
         assert reader.value("loss") == pytest.approx(start, abs=1e-11)
         assert reader.value("output_change") == pytest.approx(0, abs=1e-11)
-    assert reader.drawn()["naive_now.bias"] == pytest.approx([2500])
+    assert reader.drawn()["here.bias"] == pytest.approx([2500])
 
     reader.set("gradient", "aware")
     assert reader.value("bias") == pytest.approx(0, abs=1e-12)

@@ -162,8 +162,10 @@ def test_controls_are_44_pixels_high_on_a_phone(page: Page, served: str) -> None
     page.goto(f"{served}/app")
     read_through(page)
     small = page.locator("button, input[type=range], .options label, .switch label, summary").evaluate_all(
-        """all => all.filter(el => el.checkVisibility()).map(el => [el.outerHTML.slice(0, 80), el.getBoundingClientRect()])
-          .filter(([, box]) => box.height < 43.5 || box.width < 43.5).map(([html]) => html)"""
+        """all => all.filter(el => el.checkVisibility({contentVisibilityAuto: true})).filter(el => {
+          const {width, height} = el.getBoundingClientRect()
+          return height < 43.5 || width < 43.5
+        }).map(el => el.outerHTML.slice(0, 80))"""
     )
     assert small == []
 
@@ -172,8 +174,9 @@ def test_the_page_does_not_shift_while_it_is_read(page: Page, served: str) -> No
     page.set_viewport_size({"width": 1280, "height": 900})
     page.add_init_script(
         """window.shift = 0
-        new PerformanceObserver(list => list.getEntries().forEach(e => { if (!e.hadRecentInput) window.shift += e.value }))
-          .observe({type: "layout-shift", buffered: true})"""
+        const add = ({hadRecentInput, value}) => { if (!hadRecentInput) window.shift += value }
+        const watch = new PerformanceObserver(list => list.getEntries().forEach(add))
+        watch.observe({type: "layout-shift", buffered: true})"""
     )
     page.goto(f"{served}/app")
     read_through(page)

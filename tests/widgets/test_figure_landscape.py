@@ -58,8 +58,9 @@ def test_paths_are_drawn_so_far_as_they_have_come(state):
         assert_drawn(figure, f"{name}.y", columns[f"{name}_path.y"], y)
         assert_drawn(figure, "loss.y", columns[f"{name}_path.loss"], loss)
         assert columns[f"{name}_path.step"].tolist() == list(range(steps + 1))
-        for field in ("x", "y", "step", "loss"):
-            assert columns[f"{name}_last.{field}"] == columns[f"{name}_path.{field}"][-1]
+        assert columns[f"{name}_last.loss"] == columns[f"{name}_path.loss"][-1]
+        size = columns[f"{name}_path.size"]
+        assert (size[:-1] < size[-1]).all()  # the point that the path has come to stands out
 
 
 @any_state

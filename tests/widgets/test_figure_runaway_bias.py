@@ -53,10 +53,11 @@ def test_both_runs_are_drawn_and_the_chosen_one_as_far_as_it_has_come(state):
             assert_drawn(figure, place, columns[f"{gradient}_run.{name}"], whole)
             past = whole[: at + 1] if chosen else np.full(at + 1, np.nan)
             assert_drawn(figure, place, columns[f"{gradient}_past.{name}"], past)
-            assert_drawn(figure, place, columns[f"{gradient}_now.{name}"], past[-1:])
+            if chosen:
+                assert_drawn(figure, place, columns[f"here.{name}"], past[-1:])
         assert columns[f"{gradient}_run.step"].tolist() == list(STEPS)
         assert columns[f"{gradient}_past.step"].tolist() == list(STEPS[: at + 1])
-        assert columns[f"{gradient}_now.step"] == state["step"]
+    assert columns["here.step"] == state["step"]
 
 
 @any_state

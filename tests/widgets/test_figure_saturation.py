@@ -41,13 +41,15 @@ def test_readouts_are_the_numbers_of_bn_core(state):
 def test_points_are_drawn_where_bn_core_puts_them(state):
     figure, true = Saturation(**state), truth(state)
     columns, f = figure.columns(), ACTIVATIONS[state["activation"]]
-    where = {"drifted": true.x, "normalized": true.x_hat} if state["batch_norm"] else {"batch": true.x}
+    where = {"batch": true.x, "normalized": true.x_hat} if state["batch_norm"] else {"batch": true.x}
     for source, x in where.items():
         assert_drawn(figure, "activation.x", columns[f"{source}.x"], x)
         assert_drawn(figure, "activation.y", columns[f"{source}.y"], f.value(x))
         assert_drawn(figure, "slope.y", columns[f"{source}.slope"], f.slope(x) / f.peak)
-    for hidden in {"batch", "drifted", "normalized"} - set(where):
-        assert np.isnan(columns[f"{hidden}.x"]).all()
+    if not state["batch_norm"]:
+        assert np.isnan(columns["normalized.x"]).all()
+    # The batch that is normalized fades; it does not vanish.
+    assert columns["batch.alpha"] == pytest.approx(0.25 if state["batch_norm"] else 0.75)
 
 
 @any_state
@@ -55,12 +57,13 @@ def test_points_are_drawn_where_bn_core_puts_them(state):
 def test_every_point_of_every_batch_lies_on_the_plot(state):
     figure = Saturation(**state)
     columns = figure.columns()
-    for source in ("drifted", "normalized") if state["batch_norm"] else ("batch",):
+    for source in ("batch", "normalized") if state["batch_norm"] else ("batch",):
         assert on_plot(figure, "activation.x", columns[f"{source}.x"])
         assert on_plot(figure, "activation.y", columns[f"{source}.y"])
         assert on_plot(figure, "slope.x", columns[f"{source}.x"])
         assert on_plot(figure, "slope.y", columns[f"{source}.slope"])
-        assert on_plot(figure, "slope.y", columns[f"{source}.rug"])
+        for end in ("low", "high"):
+            assert on_plot(figure, "slope.y", columns[f"{source}.{end}"])
 
 
 def test_the_widest_batches_lie_on_the_plot():
