@@ -99,10 +99,12 @@ const Figure = (() => {
         const value = style.getPropertyValue(`--${token}`).trim()
         if (value && (model[attr]?.value ?? model[attr]) !== value) model[attr] = value
       }
-      plots.forEach(plot => {
+      // At once, and not when Bokeh gets to it: a page about to be printed does not wait.
+      for (const plot of plots) {
+        for (const view of plot.renderer_views.values()) view.set_visuals?.()
         plot.invalidate_painters()
-        plot.repaint()    // at once: a page about to be printed does not wait
-      })
+        plot.paint()
+      }
     }
   }
 

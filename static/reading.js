@@ -19,9 +19,19 @@
     button.hidden = false
     show(root.dataset.theme ?? "auto")
   }
-  // Paper is light: plots take their colours anew for it, and again afterwards.
-  addEventListener("beforeprint", () => { root.dataset.printing = ""; dispatchEvent(new Event("themechange")) })
-  addEventListener("afterprint", () => { delete root.dataset.printing; dispatchEvent(new Event("themechange")) })
+  // Paper is light, and nothing on it unfolds: plots take their colours anew for it, asides open; then all is as before.
+  let folded = []
+  addEventListener("beforeprint", () => {
+    root.dataset.printing = ""
+    folded = [...document.querySelectorAll("details.aside:not([open])")]
+    folded.forEach(aside => { aside.open = true })
+    dispatchEvent(new Event("themechange"))
+  })
+  addEventListener("afterprint", () => {
+    delete root.dataset.printing
+    folded.forEach(aside => { aside.open = false })
+    dispatchEvent(new Event("themechange"))
+  })
 
   // ---- what an address points to is seen, though it stands in an aside that is folded
   const unfold = () => {
