@@ -30,12 +30,12 @@ POLICY = "; ".join(
 
 def install() -> None:
     """Put the site's routes in front of Panel's own. A second call changes nothing."""
-    if any(pattern[0] == AssetHandler.route for pattern in urls.toplevel_patterns):
+    if any(pattern[0] == FileHandler.route for pattern in urls.toplevel_patterns):
         return
     site = build()
     for asset in site.values():
         _ = asset.gzipped  # now, once, and not while the first reader waits
-    urls.toplevel_patterns.insert(0, (AssetHandler.route, AssetHandler, {"site": site}))
+    urls.toplevel_patterns.insert(0, (FileHandler.route, FileHandler, {"site": site}))
     for index, (route, handler, *rest) in enumerate(urls.per_app_patterns):
         if issubclass(handler, DocHandler):
             urls.per_app_patterns[index] = (route, page_handler(handler, site), *rest)  # type: ignore[assignment]
@@ -45,6 +45,8 @@ def send(handler: RequestHandler, asset: Asset) -> None:
     """Answer with the asset, compressed where the reader's browser takes that, or with 304 where it has it."""
     handler.set_header("Content-Type", f"{asset.kind}; charset=utf-8")
     handler.set_header("X-Content-Type-Options", "nosniff")
+    if asset.kind == "text/html":
+        handler.set_header("Content-Security-Policy", POLICY)
     handler.set_header("Vary", "Accept-Encoding")
     handler.set_header("Etag", f'"{asset.version}"')
     # A versioned address never changes its content; others are asked about at each visit.
@@ -60,18 +62,18 @@ def send(handler: RequestHandler, asset: Asset) -> None:
         handler.write(asset.body)
 
 
-class AssetHandler(RequestHandler):
-    """The files under assets/."""
+class FileHandler(RequestHandler):
+    """The site's files, at the addresses that they have in the export."""
 
-    route = r"/assets/(.*)"
+    route = r"/(assets/.+|[\w-]+\.html)"
 
     def initialize(self, site: Site) -> None:
         """Remember the site."""
         self.site = site
 
-    def get(self, name: str) -> None:
+    def get(self, address: str) -> None:
         """Answer with the file, or 404."""
-        asset = self.site.get(f"assets/{name}")
+        asset = self.site.get(address)
         if asset is None:
             raise HTTPError(404)
         send(self, asset)
@@ -92,7 +94,6 @@ def page_handler(session_handler: type[RequestHandler], site: Site) -> type[Requ
                 self.redirect(self.request.path.rstrip("/") + query, permanent=True)
             else:
                 name = self.get_query_argument("figure", "")
-                self.set_header("Content-Security-Policy", POLICY)
                 send(self, site.get(f"{name}.html", site["index.html"]))
 
     return PageHandler

@@ -1,4 +1,4 @@
-"""The site: every page and asset as bytes, by its address. What is served is what would be exported.
+"""The site: every page and asset as bytes, by its address. What is served is what is exported.
 
 Addresses within the site are relative to a page, so the same bytes work under any path and from a file.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import floor, nan
 from pathlib import Path
+from urllib.parse import quote
 
 import bokeh
 import jinja2
@@ -26,7 +28,9 @@ HERE = Path(__file__).parent
 STATIC = HERE.parent / "static"
 BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js" / "bokeh.min.js"
 SCRIPTS = ("numbers.js", "frames.js", "takeaway.js", "figure.js", "page.js", "reading.js")
-STYLES = ("page.css", "figure.css", "article.css")
+STYLES = ("page.css", "figure.css", "article.css", "embed.css")
+MADE_BY = "Batch Normalization explainer, single file"
+"""By which a page that `single` has made is known again."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +65,19 @@ def build() -> Site:
         site[address] = Asset(content, mimetypes.guess_type(address)[0] or "application/octet-stream")
         return f"{address}?v={site[address].version}"
 
-    style = tokens.css() + "".join((STATIC / name).read_text("utf-8") for name in STYLES)
     links = {
-        "style": add("assets/style.css", style),
-        "script": add("assets/page.js", "\n".join((STATIC / name).read_text("utf-8") for name in SCRIPTS)),
-        "theme": add("assets/theme.js", (STATIC / "theme.js").read_text("utf-8")),
-        "opening": add(
-            "assets/opening.js", f"{(STATIC / 'opening.js').read_text('utf-8')}\nPage.opening({opening.data()})"
-        ),
+        "style": add("assets/style.css", _style()),
+        "script": add("assets/page.js", _read(*SCRIPTS)),
+        "theme": add("assets/theme.js", _read("theme.js")),
+        "embed": add("assets/embed.js", _read("embed.js")),
+        "opening": add("assets/opening.js", f"{_read('opening.js')}\nPage.opening({opening.data()})"),
         "icon": add("assets/icon.svg", (STATIC / "icon.svg").read_text("utf-8")),
         "bokeh": add("assets/bokeh.min.js", BOKEH.read_bytes()),
     }
     markup = {}
     for kind in FIGURES:
         figure = kind()
-        script = add(f"assets/{kind.slug}.js", f'Page.define("{kind.slug}",{figure.payload()})')
+        script = add(f"assets/{kind.slug}.js", _definition(figure))
         light, dark = (
             add(f"assets/{kind.slug}-{theme}.png", (STATIC / "stills" / f"{kind.slug}-{theme}.png").read_bytes())
             for theme in ("light", "dark")
@@ -101,6 +103,41 @@ def build() -> Site:
     return site
 
 
+def single(kind: type[Figure]) -> bytes:
+    """One figure in one file of HTML, which asks for nothing else."""
+    figure = kind()
+    # Bokeh stands first, and the figure in one script with the page, which looks for it as soon as it runs.
+    scripts = (BOKEH.read_text("utf-8"), f"{_read(*SCRIPTS)}\n{_definition(figure)}")
+    page = templates().get_template("single.html")
+    return page.render(
+        figure=kind,
+        markup={kind.slug: figure_markup(figure, payload=f"#{kind.slug}")},
+        generator=MADE_BY,
+        icon="data:image/svg+xml," + quote(_read("icon.svg")),
+        first=_inline(_read("theme.js", "embed.js")),
+        style=re.sub("</(?=style)", r"<\\/", _style(), flags=re.IGNORECASE),
+        scripts=[_inline(script) for script in scripts],
+    ).encode()
+
+
+def _inline(script: str) -> str:
+    """The script as it may stand in HTML: in its strings, nothing that would begin or end a script or a comment."""
+    return re.sub("<(?=!--|/?script)", r"\\x3C", script, flags=re.IGNORECASE)
+
+
+def _read(*names: str) -> str:
+    return "\n".join((STATIC / name).read_text("utf-8") for name in names)
+
+
+def _style() -> str:
+    return f"{tokens.css()}\n{_read(*STYLES)}"
+
+
+def _definition(figure: Figure) -> str:
+    """The script that brings the figure to life."""
+    return f'Page.define("{figure.slug}",{figure.payload()})'
+
+
 def _with_figures(html: str, markup: dict[str, str]) -> str:
     """The section's HTML with each `<!-- figure: name -->` replaced by the figure."""
     for name, figure in markup.items():
@@ -118,4 +155,4 @@ def templates() -> jinja2.Environment:
     return environment
 
 
-__all__ = ["FIGURES", "Asset", "Figure", "Section", "Site", "build", "sections"]
+__all__ = ["FIGURES", "Asset", "Figure", "Section", "Site", "build", "sections", "single"]

@@ -161,7 +161,8 @@ def moments(rows: Float64Array) -> tuple[Float64Array, Float64Array, Float64Arra
     shifted = rows - rows[0]
     offset = np.mean(shifted, axis=0)
     centered = shifted - offset
-    return centered, rows[0] + offset, np.mean(centered**2, axis=0)
+    with np.errstate(under="ignore"):  # the square of a tiny deviation is 0, and eps is there for that
+        return centered, rows[0] + offset, np.mean(centered**2, axis=0)
 
 
 def to_rows(x: Array) -> Float64Array:

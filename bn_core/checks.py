@@ -127,7 +127,7 @@ def float_dtype(name: str, value: npt.DTypeLike) -> FloatDType:
 
 def rounded(name: str, value: Float64Array, dtype: FloatDType) -> Array:
     """Round a float64 result to `dtype`; ValueError, not infinity, if it does not fit."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         result: Array = value.astype(dtype)
     if not np.isfinite(result).all():
         raise ValueError(

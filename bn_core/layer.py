@@ -187,9 +187,11 @@ def fold_into_linear(weight: npt.ArrayLike, bias: npt.ArrayLike | None, layer: B
         W', b' in the dtype of weight.
 
     Raises:
-        TypeError, ValueError: as for `batch_norm`, naming weight or bias.
+        TypeError, ValueError: as for `batch_norm`, naming weight, bias or layer.
 
     """
+    if not isinstance(layer, BatchNorm):
+        raise TypeError(f"layer must be a BatchNorm, got {layer!r}")
     weight = checks.array("weight", weight)
     if weight.ndim != 2 or weight.shape[0] != layer.num_features:
         raise ValueError(f"weight must have shape ({layer.num_features}, in), got shape {weight.shape}")

@@ -17,8 +17,7 @@ const Figure = (() => {
 
     text(value) {
       if (this.kind !== "range") return this.words[this.index(value)]
-      const at_rest = this.values.includes(value)
-      return Numbers.text(value, at_rest ? this.format : {...this.format, digits: 8, significant: true})
+      return Numbers.text(value, this.values.includes(value) ? this.format : {...this.format, digits: 8, significant: true})
     }
 
     // What somebody wrote, as a value that the control allows, with a sentence when that is another one.
@@ -33,14 +32,16 @@ const Figure = (() => {
           || (typeof v === "number" && written.trim() !== "" && v === Number(written)))
         return k < 0 ? refuse(`one of ${this.values.join(", ")}`) : {value: this.values[k]}
       }
-      const wish = Number(written), first = this.values[0], last = this.values.at(-1)
-      if (written.trim() === "" || !Number.isFinite(wish)) return refuse("a number")
+      const digits = written.trim().replace("\u2212", "-"), first = this.values[0], last = this.values.at(-1)
+      const wish = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(digits) ? Number(digits) : NaN
+      if (!Number.isFinite(wish)) return refuse("a number")
       const value = Math.min(last, Math.max(first, wish))
       if (value !== wish) {
         return {value, note: `${this.label}: ${written} is outside ${this.text(first)} to ${this.text(last)}, so it is ${this.text(value)}.`}
       }
       const nearest = this.values[this.index(value)]
       if (this.free || Math.abs(nearest - value) <= 1e-9 * Math.abs(last - first)) return {value: this.free ? value : nearest}
+      if (this.text(nearest) === written.trim()) return {value: nearest}     // it is what the label shows
       return {value: nearest, note: `${this.label}: ${written} lies between two positions, so it is ${this.text(nearest)}.`}
     }
 
@@ -175,7 +176,7 @@ const Figure = (() => {
     }
 
     // What a control's label or a readout says.
-    const text = name => name in controls ? state.text(name) : says[name].textContent
+    const text = name => Object.hasOwn(controls, name) ? state.text(name) : says[name].textContent
     const summarize = () => {
       el.querySelector(".summary").textContent = summary.replace(/\{(\w+)\}/g, (_, name) => text(name))
     }
@@ -264,6 +265,14 @@ const Figure = (() => {
       }
     }
 
+    // ---- what moves is drawn on a canvas of its own, which Bokeh does not clip to the frame
+    const clip = () => {
+      for (const {canvas_view, frame: {bbox}, bbox: {width, height}} of plots) {
+        canvas_view.events_el.tabIndex = -1    // nothing happens there that a key could do
+        canvas_view.overlays.el.style.clipPath = `inset(${bbox.top}px ${width - bbox.right}px ${height - bbox.bottom}px ${bbox.left}px)`
+      }
+    }
+
     // ---- a line to drag lies over its plot, from the place of its first value to that of its last
     const place_lines = () => {
       for (const line of all(".on-plot")) {
@@ -272,12 +281,11 @@ const Figure = (() => {
         for (const [side, length] of Object.entries({left, top, width, height})) line.style.setProperty(`--line-${side}`, `${length}px`)
       }
     }
-    if (all(".on-plot").length) {
-      place_lines()
-      new ResizeObserver(() => requestAnimationFrame(place_lines)).observe(el)
-    }
+    const fit = () => { clip(); place_lines() }
+    fit()
+    new ResizeObserver(() => requestAnimationFrame(fit)).observe(el)
 
-    const figure = {state, columns, plots, text, show, shown}
+    const figure = {state, columns, plots, text, show, shown, stop}
     const recolour = colour(plots, colors), theme = () => recolour(getComputedStyle(el))
     theme()
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme)

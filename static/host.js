@@ -15,6 +15,9 @@ export function render({model, data, view}) {
     // What a reader sets reaches Python on release; what Python sets moves the figure.
     figure.state.settled.push(() => { model.state = {...figure.state.values} })
     model.on("state", () => figure.state.assign(model.state))
+    // A notebook loses what Python sets before the figure can hear it, so it asks. Its answer is not news to Python.
+    model.on("msg:custom", state => data.setv({state}, {sync: false}))
+    model.send_msg("listening")
   })
   return root
 }

@@ -2,6 +2,7 @@
 const Page = (() => {
   const bokeh = document.currentScript.dataset.bokeh
   const alone = document.documentElement.dataset.figure      // the name of the figure whose page this is, if it is one's
+  const embed = alone ? Embed : null                         // such a page has embed.js, too
 
   // ---- scripts arrive when they are needed; a payload calls `define` (a classic script works from a file, too)
   const script = src => new Promise((done, failed) => {
@@ -14,14 +15,15 @@ const Page = (() => {
   const define = (name, payload) => { payloads[name] = payload }
 
   // ---- the address: `drift=6` on a figure's own page, `saturation.drift=6` on any
-  const OWN_WORDS = ["figure"]
+  const NOT_OF_A_FIGURE = ["figure", ...(embed?.OPTIONS ?? [])]
+  const is_figure = name => document.getElementById(name)?.matches("figure") ?? false
   function wishes(query) {
     const of_figure = {}, unknown = []
     for (const [key, written] of query) {
       const dot = key.indexOf("."), name = dot < 0 ? alone : key.slice(0, dot), control = key.slice(dot + 1)
-      if (OWN_WORDS.includes(key)) {
-        if (written !== alone) unknown.push(`There is no figure “${written}”: here is the whole article.`)
-      } else if (name && document.getElementById(name)?.matches("figure")) (of_figure[name] ??= []).push([control, written])
+      if (NOT_OF_A_FIGURE.includes(key)) {
+        if (key === "figure" && written !== alone) unknown.push(`There is no figure “${written}”: here is the whole article.`)
+      } else if (name && is_figure(name)) (of_figure[name] ??= []).push([control, written])
       else unknown.push(`“${key}” in the address is not a control of a figure here, so it is ignored.`)
     }
     return {of_figure, unknown}
@@ -33,7 +35,7 @@ const Page = (() => {
   function grant(el, wished) {
     const {state} = el.figure, notes = []
     for (const [control, written] of wished) {
-      if (!(control in state.axes)) {
+      if (!Object.hasOwn(state.axes, control)) {
         notes.push(`“${control}” in the address is not a control of this figure, so it is ignored.`)
         continue
       }
@@ -44,12 +46,59 @@ const Page = (() => {
     tell(el.querySelector(".notices"), notes)
     state.settle()
   }
-  function link(el, {axes, values}) {
-    const address = new URL(location.href), query = address.searchParams
-    const key = control => alone ? control : `${el.id}.${control}`
-    for (const [control, value] of Object.entries(values)) query.set(key(control), axes[control].kind === "switch" ? (value ? "on" : "off") : value)
-    if (!alone) address.hash = el.id
-    return address.href
+
+  // ---- addresses that bring a state back: of the article or of a figure's page, here or in the export
+  const key_of = (el, control) => alone ? control : `${el.id}.${control}`
+  const write = ({kind}, value) => kind === "switch" ? (value ? "on" : "off") : String(value)
+  function bare(file) {
+    const address = new URL(file ?? location.href, location.href)
+    const figure = !file && alone && address.searchParams.get("figure")
+    address.search = figure ? `?figure=${figure}` : ""
+    address.hash = ""
+    return address
+  }
+  function with_state(address, {axes, values}, key) {
+    for (const [control, value] of Object.entries(values)) address.searchParams.set(key(control), write(axes[control], value))
+    return address
+  }
+  const page_of = ({id, figure}) => with_state(bare(alone ? undefined : `${id}.html`), figure.state, control => control)
+  function article_at({id, figure}) {
+    const address = with_state(bare(alone ? "index.html" : undefined), figure.state, control => `${id}.${control}`)
+    address.hash = id
+    return address
+  }
+  const link = el => (alone ? page_of : article_at)(el).href
+  function iframe(el) {
+    const address = page_of(el), query = new URLSearchParams(location.search)
+    for (const option of embed?.OPTIONS ?? []) if (query.has(option)) address.searchParams.set(option, query.get(option))
+    const frame = Object.assign(document.createElement("iframe"), {src: address.href, title: el.getAttribute("aria-label"),
+      width: "100%", height: Math.ceil(el.getBoundingClientRect().height), style: "border:0", allow: "clipboard-write; fullscreen"})
+    frame.setAttribute("loading", "lazy")
+    return frame.outerHTML
+  }
+  // The links of a figure to its own page and to its place in the article take its state along.
+  function refer(el) {
+    for (const anchor of document.querySelectorAll(`#${el.id} [data-goes=alone], [data-goes=article]`)) {
+      anchor.href = (anchor.dataset.goes === "alone" ? page_of : article_at)(el).href
+    }
+  }
+  // The address bar follows when a control is let go: with what differs from its start, and without a new entry.
+  const PAUSE = 300     // milliseconds; a browser refuses a flood
+  let soon
+  function remember(last) {
+    clearTimeout(soon)
+    soon = setTimeout(() => {
+      const address = new URL(location.href)
+      for (const el of document.querySelectorAll("figure[data-live]")) {
+        const {axes, values} = el.figure.state, start = payloads[el.id].values
+        for (const [control, value] of Object.entries(values)) {
+          address.searchParams.delete(key_of(el, control))
+          if (value !== start[control]) address.searchParams.set(key_of(el, control), write(axes[control], value))
+        }
+      }
+      if (!alone) address.hash = last.id
+      try { history.replaceState(history.state, "", address) } catch { /* a page that has no address of its own */ }
+    }, PAUSE)
   }
 
   // ---- a figure comes to life, once
@@ -59,7 +108,9 @@ const Page = (() => {
     throw error
   })
   async function come_to_life(el) {
-    await Promise.all([load(bokeh), load(el.dataset.payload)])
+    // A page in a single file has them already.
+    await Promise.all([window.Bokeh ?? load(bokeh), payloads[el.id] ?? load(el.dataset.payload)])
+    embed?.enlarge(payloads[el.id].doc)
     const {doc, roots, values} = payloads[el.id]
     const slots = Object.fromEntries(Object.entries(roots).map(([name, id]) => [id, el.querySelector(`[data-plot="${name}"]`)]))
     const item = {docid: el.id, roots: slots, root_ids: Object.keys(slots)}
@@ -69,10 +120,16 @@ const Page = (() => {
     follow(el.id, figure)
     const wished = wishes(new URLSearchParams(location.search)).of_figure[el.id]
     if (wished) grant(el, wished)
-    el.addEventListener("click", ({target}) => {
-      const button = target.closest("[data-copy-link]")
-      if (button) copy(button, link(el, figure.state), el.querySelector(".notices"))
+    refer(el)
+    figure.state.settled.push(() => {
+      refer(el)
+      if (!embed?.framed) remember(el)
     })
+    el.addEventListener("click", ({target}) => {
+      const button = target.closest("[data-copy-link], [data-copy-embed]")
+      if (button) copy(button, "copyLink" in button.dataset ? link(el) : iframe(el), el.querySelector(".notices"))
+    })
+    embed?.begin(el)
   }
   // Numbers in the text that follow the figure: `data-follow="saturation.drift"`.
   function follow(name, figure) {
@@ -117,7 +174,8 @@ const Page = (() => {
   // ---- one figure at a time, so that the page never stalls for several
   let turn = Promise.resolve()
   function watch() {
-    tell(document.getElementById("notices"), wishes(new URLSearchParams(location.search)).unknown)
+    embed?.furnish(document.getElementById(alone))
+    tell(document.getElementById("notices"), [...wishes(new URLSearchParams(location.search)).unknown, ...(embed?.notes ?? [])])
     const near = new IntersectionObserver(entries => {
       for (const {isIntersecting, target} of entries) {
         if (!isIntersecting) continue
@@ -127,6 +185,25 @@ const Page = (() => {
     }, {rootMargin: "800px"})
     document.querySelectorAll("figure[data-payload]").forEach(el => near.observe(el))
   }
-  watch()
-  return {define, link}
+  // Sections that nobody has seen have a guessed height, so the browser would land beside what the address names.
+  function land() {
+    const target = location.hash && document.getElementById(location.hash.slice(1))
+    if (!target) return
+    const sections = document.querySelectorAll("main > section")
+    const lay_out = visibility => sections.forEach(section => { section.style.contentVisibility = visibility })
+    lay_out("visible")
+    target.scrollIntoView({behavior: "instant"})
+    requestAnimationFrame(() => requestAnimationFrame(() => lay_out("")))     // the heights are remembered by then
+  }
+  // In the export an address for the server's pages, `?figure=saturation&drift=6`, leads to the same page here.
+  const asked = new URLSearchParams(location.search).get("figure")
+  if (!alone && is_figure(asked)) {
+    const address = new URL(`${asked}.html${location.search}`, location.href)
+    address.searchParams.delete("figure")
+    location.replace(address)
+  } else {
+    watch()
+    land()
+  }
+  return {define}
 })()

@@ -53,7 +53,15 @@
   }
   const in_turn = () => { if (lay_out()) setTimeout(in_turn) }
   requestAnimationFrame(() => setTimeout(in_turn))
-  addEventListener("load", () => { while (lay_out()) { /* the rest at once: who waited for the page gets all of it */ } })
+  let touched = false
+  for (const hand of ["wheel", "touchstart", "keydown", "pointerdown"]) addEventListener(hand, () => { touched = true }, {once: true, passive: true})
+  addEventListener("load", () => {
+    while (lay_out()) { /* the rest at once: who waited for the page gets all of it */ }
+    // Only now is it known where the target of the address stands; and only from now on is scrolling smooth.
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)))
+    if (target && !touched) target.scrollIntoView({behavior: "instant"})
+    requestAnimationFrame(() => { root.dataset.loaded = "" })
+  })
 
   // ---- the table of contents follows the reader
   const sections = [...document.querySelectorAll("main > section[id]")]

@@ -5,6 +5,7 @@ From the declaration come the native input and its label, the axis of the frames
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -64,6 +65,8 @@ class Range(param.Number):  # type: ignore[type-arg]
     def _at_position(self, value: Any) -> Any:
         """`value` as the position that it means; what is not a number in range is left for Param to refuse."""
         low, high = self.positions[0], self.positions[-1]
+        if isinstance(value, float) and math.isnan(value):
+            raise ValueError(f"{self.name} must be a number from {low:g} to {high:g}, not nan")
         if self.free or not isinstance(value, (int, float, np.integer, np.floating)) or not low <= value <= high:
             return value
         index = self.index(float(value))

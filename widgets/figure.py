@@ -15,7 +15,7 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource
 from bokeh.models import Plot as BokehPlot
 
-from . import tokens
+from . import takeaway, tokens
 from .controls import AnyControl, Choice, Range, Switch
 from .frames import Array, Column, Frame, Json, controls_of
 from .numbers import Number
@@ -115,6 +115,13 @@ class Figure(pn.viewable.Viewer):
     presets: ClassVar[dict[str, Preset]] = {}
     ranges: ClassVar[dict[str, str]] = {}
     """Plot and axis, such as `"loss.y"` -> the column with the ends of what it shows."""
+    tables: ClassVar[dict[str, dict[str, str]]] = {}
+    """What a reader takes away: source -> column -> heading, with the unit in brackets if it has one."""
+    origin: ClassVar[str] = ""
+    """Where those data come from: the seed of what is drawn at random, and what was rounded."""
+    program: ClassVar[str] = ""
+    """The lines of `bn_core` that make the numbers on the screen: a dict `readouts`, by the readouts' names, and
+    a dict `drawn` of `tables`. `{state}` stands for the controls, each set on a line of its own."""
 
     @classmethod
     def sources(cls) -> Sources:
@@ -176,6 +183,14 @@ class Figure(pn.viewable.Viewer):
         texts |= {name: said.text for name, said in self.say().items()}
         return re.sub(r"\{(\w+)\}", lambda name: texts[name[1]], self.summary)
 
+    def csv(self) -> str:
+        """The data behind the picture in the present state, as the page's “Data (CSV)” saves them."""
+        return takeaway.csv(self)
+
+    def code(self) -> str:
+        """Python that makes the same numbers without any page, as the page's “Copy as Python” gives it."""
+        return takeaway.code(self)
+
     def apply(self, preset: str) -> None:
         """Set the controls as the preset does."""
         columns = self.columns()
@@ -223,6 +238,7 @@ class Figure(pn.viewable.Viewer):
             "ranges": self.ranges,
             "summary": self.summary,
             "colors": tokens.by_color(),
+            "takeaway": takeaway.describe(self),
         }
 
     def __panel__(self) -> pn.viewable.Viewable:

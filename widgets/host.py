@@ -34,6 +34,10 @@ class Host(JSComponent):
     markup = param.String(default="")
     plots = Children()
 
+    def _handle_msg(self, data: Any) -> None:
+        """The figure in the browser can hear now: tell it what it may have missed."""
+        self._send_msg(self.state)
+
     _esm = _read("numbers.js", "frames.js", "takeaway.js", "figure.js", "host.js")
     _stylesheets: ClassVar[list[str]] = [tokens.css(), _read("figure.css")]
 

@@ -64,6 +64,22 @@ class Identity(Figure):
         "near_linear": Readout("y inside |y| < 1", "numbers.near_linear", Number(1, scale=100, unit="%")),
     }
 
+    tables = {"x": {"x": "x"}, "x_hat": {"x": "normalized x"}, "y": {"x": "y"}}
+    origin = (
+        f"The input: {SIZE} draws of a gamma distribution with shape 4 (NumPy's default_rng, seed 0), shifted and "
+        f"scaled to have mean {MEAN:g} and standard deviation {STD:g} exactly."
+    )
+    program = """
+        import numpy as np
+        from bn_core.figures.identity import identity
+
+        {state}
+
+        now = identity(gamma, beta, epsilon)
+        readouts = {"mean": now.mean, "std": now.std, "residual": now.residual, "near_linear": now.near_linear}
+        drawn = {"x": {"x": now.x}, "x_hat": {"x": now.x_hat}, "y": {"x": now.y}}
+        """
+
     @classmethod
     def sources(cls) -> Sources:
         x = draws()
@@ -94,7 +110,12 @@ class Identity(Figure):
     @classmethod
     def plots(cls, source: Mapping[str, ColumnDataSource]) -> list[BokehPlot]:
         p = plot(
-            "rows", "512 draws: input, normalized, output", (-15, 24), (-0.06, 2.95), height=340, y_ticks={-9: ""}
+            "rows",
+            "512 draws, normalized, and scaled and shifted",
+            (-15, 24),
+            (-0.06, 2.95),
+            height=340,
+            y_ticks={-9: ""},
         )
         p.ygrid.grid_line_color = p.yaxis.axis_line_color = None
         p.quad(
@@ -118,9 +139,11 @@ class Identity(Figure):
             "text_color": color("ink"),
             "text_baseline": "top",
         }
-        rows = {"x": "x, the input", "x_hat": "x̂, normalized", "y": "y = γ x̂ + β"}
+        rows = {"x": "x, input", "x_hat": "x̂", "y": "y = γ x̂ + β"}
         p.text(x=[-14.6] * 3, y=[_ROWS[row] + 0.86 for row in rows], text=list(rows.values()), **words)
-        p.text(x=[16], y=[0.72], text=["sigmoid"], **(words | {"text_color": color("muted")}))
+        p.text(
+            x=[23.6], y=[0.72], text=["sigmoid"], **(words | {"text_color": color("muted"), "text_align": "right"})
+        )
         return [p]
 
 

@@ -19,7 +19,6 @@ from bn_core.figures.landscape import (
     VERDICTS,
     WITH,
     WITHOUT,
-    Descent,
     descend,
     modes,
     verdict,
@@ -60,7 +59,14 @@ def _readouts(side: str) -> dict[str, Readout]:
             f"{side}_fate.verdict",
             group,
         ),
-        f"{side}_loss": Readout("Loss at the last step shown", f"{side}_last.loss", small, group=group),
+        f"{side}_loss": Readout(
+            "Loss at the last step shown",
+            f"{side}_last.loss",
+            small,
+            (Case(), Case("{}, off the map")),
+            f"{side}_last.gone",
+            group,
+        ),
     }
 
 
@@ -79,8 +85,8 @@ class Landscape(Figure):
         "takes ten times the rate, and has a ceiling too. Choose a start by its name or by a click near it."
     )
     summary = (
-        "Learning rate {learning_rate}, from {start}, {steps} steps. Without batch normalization: "
-        "{without_verdict}, loss {without_loss}. With: {with_verdict}, loss {with_loss}."
+        "Learning rate {learning_rate}, from {start}. Without batch normalization: after 40 steps {without_verdict}, "
+        "loss {without_loss} after {steps}. With: after 40 steps {with_verdict}, loss {with_loss} after {steps}."
     )
 
     learning_rate = Range(
@@ -100,10 +106,42 @@ class Landscape(Figure):
     presets = {
         "trapped": Preset("A low rate", {"learning_rate": float(LEARNING_RATES[8]), "steps": 40.0}),
         "thrown": Preset("Just under the left ceiling", {"learning_rate": float(LEARNING_RATES[28]), "steps": 40.0}),
-        "beyond": Preset("Five times as much", {"learning_rate": float(LEARNING_RATES[48]), "steps": 40.0}),
+        "beyond": Preset(
+            "Nearly five times the left ceiling", {"learning_rate": float(LEARNING_RATES[48]), "steps": 40.0}
+        ),
         "both": Preset("Beyond both ceilings", {"learning_rate": float(LEARNING_RATES[60]), "steps": 40.0}),
     }
     readouts = {name: readout for side in _SIDES for name, readout in _readouts(side).items()}
+
+    _path = {"step": "step", "x": "x", "y": "y", "loss": "loss"}
+    tables = {"without_path": _path, "with_path": _path}
+    origin = (
+        "Gradient descent on two illustrative losses, 6x²+y²/2+(1−cos 12y)/4 without and 0.6x²+y²/2 with batch "
+        "normalization. Places on the first are rounded to 1/200; a path that has left the map stands still."
+    )
+    program = """
+        import numpy as np
+        from bn_core.figures.landscape import STARTS, VERDICTS, WITH, WITHOUT, descend, verdict
+
+        {state}
+
+        readouts, drawn = {}, {}
+        for name, side in {"without": WITHOUT, "with": WITH}.items():
+            walk = descend(side, learning_rate, *STARTS[start])
+            readouts |= {
+                f"{name}_lambda_max": side.lambda_max,
+                f"{name}_ceiling": side.ceiling,
+                f"{name}_verdict": VERDICTS[verdict(side, learning_rate, *STARTS[start])],
+                f"{name}_loss": walk.loss[steps],
+            }
+            last = walk.left_at if walk.left_at >= 0 else steps
+            drawn[f"{name}_path"] = {
+                "step": np.minimum(np.arange(steps + 1), last),
+                "x": walk.x[: steps + 1],
+                "y": walk.y[: steps + 1],
+                "loss": walk.loss[: steps + 1],
+            }
+        """
 
     @classmethod
     def sources(cls) -> Sources:
@@ -117,8 +155,11 @@ class Landscape(Figure):
         }
         for name, side in _SIDES.items():
             walk = descend(side, rate, start_x, start_y)
+            # A path that has left the map stands still, and so does its place on the axis of steps.
+            left_at = np.where(walk.left_at >= 0, walk.left_at, len(STEPS))[..., np.newaxis]
+            stands_at = np.minimum(np.arange(len(STEPS) + 1), left_at).astype("u1")
             columns: dict[str, Frame] = {
-                "step": Take(np.arange(len(STEPS) + 1, dtype="f4"), until=until),
+                "step": Take(stands_at, by, until),
                 "size": Take(sizes, ("steps",), until),
             }
             if side.ripple_height:
@@ -128,10 +169,18 @@ class Landscape(Figure):
                 )
                 columns["loss"] = Take(rounded(walk.loss), by, until)
             else:
-                sources[f"{name}_left"], more = _on_a_bowl(side, walk, until, f"{name}_left")
+                sources[f"{name}_left"], more = _on_a_bowl(side, Take(stands_at, by, until), f"{name}_left")
                 columns |= more
             sources[f"{name}_path"] = columns
-            sources[f"{name}_last"] = {"loss": measure("last", f"{name}_path.loss")}
+            sources[f"{name}_last"] = {
+                "loss": measure("last", f"{name}_path.loss"),
+                "gone": Take(
+                    (np.array(STEPS) >= np.where(walk.left_at >= 0, left_at[..., 0], 99)[..., np.newaxis]).astype(
+                        "u1"
+                    ),
+                    (*by, "steps"),
+                ),
+            }
             diverged = np.where(walk.diverged_at >= 0, walk.diverged_at, np.nan).astype("f4")
             sources[f"{name}_fate"] = {
                 "verdict": Take(verdict(side, rate, start_x, start_y).astype("u1"), by),
@@ -171,21 +220,16 @@ class Landscape(Figure):
         return [*maps, losses]
 
 
-def _on_a_bowl(
-    side: Bowl, walk: Descent, until: tuple[str, int], left: str
-) -> tuple[dict[str, Frame], dict[str, Frame]]:
+def _on_a_bowl(side: Bowl, stands_at: Take, left: str) -> tuple[dict[str, Frame], dict[str, Frame]]:
     """A path on a bowl without ripples, in a fraction of the bytes: the start, times what each step leaves of it.
 
     First the source `left`, with what is left of x and y; then the columns of the path.
     """
-    left_at = np.where(walk.left_at >= 0, walk.left_at, len(STEPS))[..., np.newaxis]
-    standing_still = np.minimum(np.arange(len(STEPS) + 1), left_at).astype("u1")
-    places = Take(standing_still, ("learning_rate", "start"), until)
     x_left, y_left = (Take(rounded(mode), ("learning_rate",)) for mode in modes(side, LEARNING_RATES))
     x, y = (Take(start, ("start",)) for start in np.array(list(STARTS.values())).T)
     x_loss, y_loss = Take(side.loss(x.table, 0), ("start",)), Take(side.loss(0, y.table), ("start",))
     of_x, of_y = Column(f"{left}.x"), Column(f"{left}.y")
-    return {"x": Pick(x_left, places), "y": Pick(y_left, places)}, {
+    return {"x": Pick(x_left, stands_at), "y": Pick(y_left, stands_at)}, {
         "x": x * of_x,
         "y": y * of_y,
         "loss": x_loss * of_x * of_x + y_loss * of_y * of_y,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from bokeh.core.properties import value
 from bokeh.models import ColumnDataSource
 from bokeh.models import Plot as BokehPlot
 
@@ -22,7 +23,7 @@ from .controls import Choice, Range, steps
 from .figure import Case, Figure, Preset, Readout, Sources
 from .frames import Column, Control, Frame, Take, constant
 from .numbers import Number
-from .plots import OVERLAY, plot
+from .plots import FONT, OVERLAY, plot
 from .tokens import color
 
 _OUTPUT_UNIT = 1 / 256
@@ -84,6 +85,46 @@ class RunawayBias(Figure):
         ),
     }
 
+    _run = {"step": "step", "bias": "bias b", "output_mean": "mean of the output", "loss": "loss"}
+    tables = {
+        "naive_run": _run,
+        "aware_run": _run,
+        "examples": {"step": "step", "output": "output"},
+        "strip": {"example": "example", "step": "step", "output": "output"},
+    }
+    origin = (
+        f"A batch of {BATCH_SIZE} with seed 0, every {EVERY}th step, each run in the stated precision. Outputs are "
+        "rounded to 1/256."
+    )
+    program = """
+        import numpy as np
+        from bn_core.figures.runaway_bias import BATCH_SIZE, EVERY, GRADIENTS, runaway_bias
+
+        {state}
+
+        runs = {name: runaway_bias(name, learning_rate, precision) for name in GRADIENTS}
+        run, now = runs[gradient], step // EVERY
+        readouts = {
+            "bias": run.bias[now],
+            "bias_gradient": run.bias_gradient[now],
+            "loss": run.loss[now],
+            "output_mean": run.output_mean[now],
+            "output_change": run.output_change[now],
+            "stalled_bias": run.stalled_bias,
+            "stalled_step": run.stalled_step,
+        }
+        drawn = {
+            f"{name}_run": {"step": r.step, "bias": r.bias, "output_mean": r.output_mean, "loss": r.loss}
+            for name, r in runs.items()
+        }
+        drawn["examples"] = {"step": np.full(BATCH_SIZE, step), "output": run.output[now]}
+        drawn["strip"] = {
+            "example": np.repeat(np.arange(BATCH_SIZE), run.step.size),
+            "step": np.tile(run.step, BATCH_SIZE),
+            "output": run.output.T.ravel(),
+        }
+        """
+
     @classmethod
     def sources(cls) -> Sources:
         runs = {
@@ -130,6 +171,7 @@ class RunawayBias(Figure):
         return {
             # One line for the 16 examples: it jumps back to step 0 behind the axis, where nobody sees it.
             "strip": {
+                "example": constant(np.repeat(np.arange(BATCH_SIZE), count + 1), "u1"),
                 "step": constant(np.tile([*step, np.nan], BATCH_SIZE)),
                 "output": Take(
                     np.concatenate([strip, gap], -1).reshape(*strip.shape[:-2], -1), by, unit=_OUTPUT_UNIT
@@ -144,6 +186,14 @@ class RunawayBias(Figure):
                     name: Take(table(name).astype("f4"), (*by, "step"))
                     for name in ("bias_gradient", "output_mean", "output_change")
                 },
+            },
+            # Each line's name stands over its end.
+            **{
+                f"{gradient}_name": {
+                    "step": constant(STEPS),
+                    "bias": Take(everything["bias"][k, ..., -1].astype("f4"), _RUN),
+                }
+                for k, gradient in enumerate(GRADIENTS)
             },
             "here": {
                 "step": Control("step"),
@@ -180,9 +230,28 @@ class RunawayBias(Figure):
             fill_color=color("neutral"),
             **OVERLAY,
         )
+        for gradient, token in _TOKENS.items():
+            panels["bias"].text(
+                "step",
+                "bias",
+                source=source[f"{gradient}_name"],
+                text=value(gradient),
+                text_color=color(token),
+                text_font=value(FONT),
+                text_font_size="12px",
+                text_align="right",
+                y_offset=-4,
+            )
         for column, panel in panels.items():
             for gradient, token in _TOKENS.items():
-                panel.line("step", column, source=source[f"{gradient}_run"], line_color=color(token), line_alpha=0.35)
+                panel.line(
+                    "step",
+                    column,
+                    source=source[f"{gradient}_run"],
+                    line_color=color(token),
+                    line_width=1.5,
+                    line_alpha=0.6,
+                )
                 panel.line(
                     "step",
                     column,

@@ -9,7 +9,7 @@ from bokeh.models import ColumnDataSource
 from bokeh.models import Plot as BokehPlot
 
 from bn_core.activations import ACTIVATIONS
-from bn_core.figures.saturation import SIZE, saturation, standard_batch
+from bn_core.figures.saturation import SEED, SIZE, saturation, standard_batch
 
 from .controls import Choice, Range, Switch, steps
 from .figure import Figure, Preset, Readout, Sources
@@ -70,12 +70,41 @@ class Saturation(Figure):
     }
     ranges = {"activation.y": "view.y"}
 
+    _points = {"x": "x", "y": "f(x)", "slope": "slope f'(x) [share of the steepest]"}
+    tables = {"batch": _points, "normalized": _points, "curve": _points}
+    origin = (
+        f"The batch: {SIZE} normal draws (NumPy's default_rng, seed {SEED}), shifted and scaled to exactly this mean "
+        "and spread. Heights on the curve are read off the drawn curve, to 0.001."
+    )
+    program = """
+        import numpy as np
+        from bn_core.activations import ACTIVATIONS
+        from bn_core.figures.saturation import saturation
+
+        {state}
+
+        f = ACTIVATIONS[activation]
+        now = saturation(drift, spread, activation, batch_norm)
+        readouts = {
+            "batch_mean": now.batch_mean,
+            "mean_slope": now.mean_slope,
+            "gradient_signal": now.gradient_signal,
+            "starved": now.starved,
+            "after_3": now.after(3),
+            "after_10": now.after(10),
+        }
+        at = {"curve": np.linspace(-20, 20, 801), "batch": now.x}
+        if batch_norm:
+            at["normalized"] = now.x_hat
+        drawn = {name: {"x": x, "y": f.value(x), "slope": f.slope(x) / f.peak} for name, x in at.items()}
+        """
+
     @classmethod
     def sources(cls) -> Sources:
         on, spread, drift = cls.grid("batch_norm", "spread", "drift")
         states = [saturation(drift, spread, name, on) for name in ACTIVATIONS]
         by = ("activation", "batch_norm", "spread", "drift")
-        signal = Take(np.stack([state.gradient_signal for state in states]).astype("f4"), by)
+        signal = Take(np.stack([state.gradient_signal for state in states]), by)
         starved = Take(np.round(SIZE * np.stack([state.starved for state in states])).astype("u1"), by, unit=1 / SIZE)
 
         # The curves reach further than the plot, so that every point of every batch lies on them.
@@ -112,7 +141,7 @@ class Saturation(Figure):
             "batch": points(drifted, fading),
             "normalized": points(x_hat * shown_when_on, constant(np.full(SIZE, 0.75))),
             "numbers": {
-                "batch_mean": Take(states[0].batch_mean.astype("f4"), by[1:]),
+                "batch_mean": Take(states[0].batch_mean, by[1:]),
                 "signal": signal,
                 "mean_slope": Product((signal, Take(np.array([f.peak for f in ACTIVATIONS.values()]), by[:1]))),
                 "starved": starved,

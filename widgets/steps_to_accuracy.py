@@ -23,7 +23,7 @@ from bn_core.published import IMAGENET
 
 from .controls import Choice, Range
 from .figure import Case, Figure, Preset, Readout, Sources
-from .frames import Control, Take, constant
+from .frames import Control, Frame, Take, constant
 from .numbers import Number
 from .plots import FONT, OVERLAY, plot
 from .tokens import color
@@ -34,7 +34,7 @@ _FIRST_ON_LOG = 0.3
 _LOG_AT = 100.0
 """Both axes share one number line: millions of steps from 0, and their decimal logarithm around this place."""
 _TICKS = {float(t): str(t) for t in range(0, 36, 5)} | {
-    _LOG_AT + float(np.log10(t)): f"{t:g}" for t in (0.3, 0.5, 1, 2, 5, 10, 20, 35)
+    _LOG_AT + float(np.log10(t)): f"{t:g}" for t in (0.5, 1, 2, 5, 10, 20, 35)
 }
 _STEPS_WORDS = {
     "published": Case("{}", "published"),
@@ -85,7 +85,7 @@ class StepsToAccuracy(Figure):
     """
 
     slug = "steps-to-accuracy"
-    title = "The same accuracy in 14 times fewer steps"
+    title = "How many steps to the same accuracy"
     caption = (
         "Drag the line, or the slider, to an accuracy, and read how many training steps each network took to "
         "reach it. Squares are published points and dashed lines published maxima; the curves between them are "
@@ -124,13 +124,51 @@ class StepsToAccuracy(Figure):
     }
     ranges = {"curves.x": "view.x"}
 
+    tables = {
+        f"{network}_{what}": {"steps": "steps [million]", "y": "accuracy [%]"}
+        for network in NETWORKS
+        for what in ("points", "crossing", "curve", "ceiling")
+        if network in CURVES or what == "ceiling"
+    }
+    origin = (
+        f"Points and maxima (ceilings) are published: {IMAGENET['inception'].source.url}. The curves between them, "
+        "and the crossings read off them, are our interpolation."
+    )
+    program = """
+        import numpy as np
+        from bn_core.figures.steps_to_accuracy import CURVES, NETWORKS, published_points, steps_to
+        from bn_core.published import IMAGENET
+
+        {state}
+
+        found = steps_to(target)
+        readouts = {"reference": IMAGENET[NETWORKS[found.reference]].name if found.reference >= 0 else "none"}
+        drawn = {}
+        for k, name in enumerate(NETWORKS):
+            readouts |= {
+                f"{name}_steps": found.steps[k],
+                f"{name}_ratio": found.ratio[k],
+                f"{name}_share": found.share[k],
+            }
+            best = IMAGENET[name].max_accuracy
+            flat_from = CURVES[name].steps_to_max / 1e6 if name in CURVES else 0.3
+            drawn[f"{name}_ceiling"] = {"steps": np.array([flat_from, 35]), "y": np.array([best, best])}
+            if name not in CURVES:
+                continue
+            points, millions = published_points(name), np.geomspace(0.05, flat_from, 240)
+            drawn[f"{name}_points"] = {"steps": np.array([*points.values()]) / 1e6, "y": np.array([*points])}
+            drawn[f"{name}_curve"] = {"steps": millions, "y": CURVES[name].accuracy(1e6 * millions)}
+            if found.steps[k] > 0:
+                drawn[f"{name}_crossing"] = {"steps": found.steps[[k]] / 1e6, "y": np.array([target])}
+        """
+
     @classmethod
     def sources(cls) -> Sources:
         found = steps_to(TARGETS)
         first, last = _on_axes(np.array([_FIRST_ON_LOG, _LAST]))[1]
         span = Take(np.array([(0, _LAST), (first, last)], "f4"), ("axis",))
         ends = np.array([(0, _LABELS * _LAST), (first, first + _LABELS * (last - first))])
-        beside = Take(span.table[:, 1:] + 0.01 * np.ptp(ends, axis=1, keepdims=True), ("axis",))
+        beside = Take(ends[:, 1:] - 0.005 * np.ptp(ends, axis=1, keepdims=True), ("axis",))
         sources: Sources = {
             "view": {"x": Take(ends, ("axis",))},
             "target": {"x": span, "y": Control("target") * constant([1, 1])},
@@ -154,7 +192,7 @@ class StepsToAccuracy(Figure):
             best = IMAGENET[network].max_accuracy
             flat_from = CURVES[network].steps_to_max / _MILLION if network in CURVES else _FIRST_ON_LOG
             sources[f"{network}_ceiling"] = {
-                "x": Take(_on_axes(np.array([flat_from, _LAST])), ("axis",)),
+                **_placed(np.array([flat_from, _LAST])),
                 "y": constant([best] * 2),
             }
             sources[f"{network}_label"] = {"x": beside, "y": constant(_LABEL_AT.get(network, best))}
@@ -163,15 +201,16 @@ class StepsToAccuracy(Figure):
             millions = np.geomspace(0.05, flat_from, 240)
             points = published_points(network)
             sources[f"{network}_curve"] = {
-                "x": Take(_on_axes(millions), ("axis",)),
+                **_placed(millions),
                 "y": constant(CURVES[network].accuracy(millions * _MILLION)),
             }
             sources[f"{network}_points"] = {
-                "x": Take(_on_axes(np.array(list(points.values())) / _MILLION), ("axis",)),
+                **_placed(np.array(list(points.values())) / _MILLION),
                 "y": constant(list(points)),
             }
             sources[f"{network}_crossing"] = {
                 "x": Take(_on_axes(found.steps[:, k] / _MILLION)[..., np.newaxis], ("axis", "target")),
+                "steps": Take((found.steps[:, k] / _MILLION).astype("f4"), ("target",)),
                 "y": Control("target"),
             }
         return sources
@@ -195,7 +234,7 @@ class StepsToAccuracy(Figure):
             p.text(
                 "x", "y", source=source[f"{network}_label"],
                 text=value(IMAGENET[network].name), text_color=hue,
-                text_font=value(FONT), text_font_size="12px", text_baseline="middle",
+                text_font=value(FONT), text_font_size="12px", text_baseline="middle", text_align="right",
             )  # fmt: skip
             if network in CURVES:
                 p.line("x", "y", source=source[f"{network}_curve"], line_color=hue, line_width=2, line_alpha=0.55)
@@ -210,6 +249,11 @@ class StepsToAccuracy(Figure):
                 fill_color=color("published"), **edge,
             )  # fmt: skip
         return [p]
+
+
+def _placed(millions: np.ndarray) -> dict[str, Frame]:
+    """The places of still marks, and what a reader takes away: millions of steps, whatever the axis."""
+    return {"x": Take(_on_axes(millions), ("axis",)), "steps": constant(millions)}
 
 
 def _on_axes(millions: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ class Opening:
     """(times, layers, points) with batch normalization, gamma = 1 and beta = 0, and the same weights."""
 
 
-def opening(times: int = 40, points: int = 41, seed: int = 3) -> Opening:
+def opening(times: int = 40, points: int = 65, seed: int = 3) -> Opening:
     """Lead the network once round its path, in `times` steps."""
     rng = np.random.default_rng(seed)
     inputs = rng.standard_normal((BATCH, WIDTH))

@@ -211,7 +211,9 @@ def test_one_rate_throws_the_left_side_about_while_the_right_converges(alone) ->
         assert reader.label("learning_rate") == f"{LEARNING_RATES[position]:.3g}"
         assert reader.text("without_verdict") == left
         assert reader.text("with_verdict") == right
+    assert reader.text("without_loss").endswith("off the map")
     drawn = reader.drawn()
+    assert drawn["without_path.step"].max() < 5, "the line ends where the path has left the map"
     assert all(np.isfinite(drawn[f"{side}_path.{axis}"]).all() for side in ("without", "with") for axis in ("x", "y"))
 
 

@@ -157,11 +157,22 @@ def test_nothing_scrolls_sideways(page: Page, served: str, width: int) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
 
 
+@pytest.mark.parametrize("target", ["in-code", "eq-fold", "the-transform", "steps-to-accuracy", "small-batches"])
+def test_a_deep_link_lands_on_its_target(page: Page, served: str, target: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{served}/app#{target}")
+    page.wait_for_timeout(1200)
+    top = page.evaluate("id => document.getElementById(id).getBoundingClientRect().top", target)
+    assert -5 < top < 120
+
+
 def test_controls_are_44_pixels_high_on_a_phone(page: Page, served: str) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto(f"{served}/app")
     read_through(page)
-    small = page.locator("button, input[type=range], .options label, .switch label, summary").evaluate_all(
+    small = page.locator(
+        "button, input[type=range], .options label, .switch label, summary, .contents a"
+    ).evaluate_all(
         """all => all.filter(el => el.checkVisibility({contentVisibilityAuto: true})).filter(el => {
           const {width, height} = el.getBoundingClientRect()
           return height < 43.5 || width < 43.5

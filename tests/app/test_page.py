@@ -94,7 +94,10 @@ def test_an_address_sets_controls_in_the_article_by_the_figures_name(page: Page,
         ("drift=NaN", "drift", 0.0, "is not a number"),
         ("activation=softmax", "activation", "sigmoid", "is not one of"),
         ("batch_norm=perhaps", "batch_norm", False, "is not on or off"),
+        ("drift=0x3", "drift", 0.0, "is not a number"),
         ("dirft=6", "drift", 0.0, "is not a control of this figure"),
+        ("toString=6", "drift", 0.0, "is not a control of this figure"),
+        ("__proto__=6", "drift", 0.0, "is not a control of this figure"),
         ("identity.gamma=2", "drift", 0.0, "is not a control of a figure here"),
     ],
 )
@@ -179,7 +182,7 @@ def test_the_saved_data_are_what_is_drawn(page: Page, served: str) -> None:
     assert "# Scale γ: 2.00" in text
     block = text.split("# y\n")[1].split("\n\n")[0].splitlines()
     rows = np.array([[float(cell) for cell in row.split(",")] for row in block[1:]])
-    np.testing.assert_allclose(rows[:, block[0].split(",").index("x")], identity(2.0, 3.0).y, rtol=1e-12)
+    np.testing.assert_allclose(rows[:, block[0].split(",").index("y")], identity(2.0, 3.0).y, rtol=1e-12)
 
 
 def test_the_saved_picture_is_a_png_of_the_plots(page: Page, served: str) -> None:

@@ -391,7 +391,7 @@ def test_presets_reset_and_what_can_be_taken_away_are_buttons(kind):
     assert [e["data-preset"] for e in page.having("data-preset")] == list(kind.presets)
     assert [e.text for e in page.having("data-preset")] == [preset.label for preset in kind.presets.values()]
     assert len(page.having("data-reset")) == len(page.having("data-copy-link")) == 1
-    assert {e["data-save"] for e in page.having("data-save")} == {"png", "csv"}
+    assert {e["data-save"] for e in page.having("data-save")} == {"png", "svg", "csv", "python"}
 
 
 def test_a_line_to_drag_is_a_vertical_slider_on_its_plot():

@@ -57,7 +57,8 @@ def test_paths_are_drawn_so_far_as_they_have_come(state):
         assert_drawn(figure, f"{name}.x", columns[f"{name}_path.x"], x)
         assert_drawn(figure, f"{name}.y", columns[f"{name}_path.y"], y)
         assert_drawn(figure, "loss.y", columns[f"{name}_path.loss"], loss)
-        assert columns[f"{name}_path.step"].tolist() == list(range(steps + 1))
+        end = walk.left_at if walk.left_at >= 0 else steps
+        assert columns[f"{name}_path.step"].tolist() == [min(step, end) for step in range(steps + 1)]
         assert columns[f"{name}_last.loss"] == columns[f"{name}_path.loss"][-1]
         size = columns[f"{name}_path.size"]
         assert (size[:-1] < size[-1]).all()  # the point that the path has come to stands out
