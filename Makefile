@@ -28,7 +28,7 @@ serve: $(VENV)/.installed ## show the article at http://localhost:5006/app (PORT
 
 test: $(VENV)/.installed-test ## run the whole test suite, in a real Chromium too (ARGS=... for pytest)
 	@$(PY) tests/chromium.py
-	@$(PY) -m pytest $(ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-lint ## check style, layout and types
 	$(PY) -m ruff check .
@@ -37,7 +37,7 @@ lint: $(VENV)/.installed-lint ## check style, layout and types
 
 bench: $(VENV)/.installed-test ## measure how fast the article is
 	@$(PY) tests/chromium.py
-	@$(PY) -m tests.bench $(ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(PY) -m tests.bench $(ARGS)
 
 stills: $(VENV)/.installed-test ## take the still pictures for readers without JavaScript anew
 	@$(PY) tests/chromium.py

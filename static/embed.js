@@ -71,7 +71,11 @@ const Embed = (() => {
     }
     for (const [name, {points}] of Object.entries(state.axes)) {
       if (chosen.includes(name)) continue
-      for (const plot of Object.keys(points ?? {})) el.querySelector(`[data-plot="${plot}"]`).style.pointerEvents = "none"
+      for (const plot of Object.keys(points ?? {})) {
+        const slot = el.querySelector(`[data-plot="${plot}"]`)
+        slot.classList.remove("clickable")
+        slot.parentElement.addEventListener("click", event => event.stopPropagation(), {capture: true})
+      }
     }
   }
 

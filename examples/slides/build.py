@@ -44,7 +44,7 @@ def main() -> int:
     """Build the talk; return the exit code."""
     parser = argparse.ArgumentParser(description="A talk about batch normalization, with live figures.")
     parser.add_argument("folder", metavar="DIR", type=Path, help="a new folder, or an earlier talk to replace")
-    parser.add_argument("--reveal", metavar="FILE", type=Path, help=f"what `npm pack {REVEAL}` gave, to do without npm")
+    parser.add_argument("--reveal", metavar="FILE", type=Path, help=f"what npm pack {REVEAL} gave, not to need npm")
     wish = parser.parse_args()
     folder: Path = wish.folder.resolve()
     index = folder / "index.html"
@@ -110,10 +110,10 @@ def render() -> str:
     )
 
 
-def figure(slug: str, controls: str, scale: float = 1.25, **values: Any) -> Markup:
+def figure(slug: str, controls: str, fit: str = "frame", **values: Any) -> Markup:
     """An `<iframe>` of the figure in this state, showing only these controls."""
     query = {name: ("on" if value else "off") if isinstance(value, bool) else value for name, value in values.items()}
-    look = {"controls": controls, "fit": "frame", "background": "transparent", "scale": scale}
+    look = {"controls": controls, "fit": fit, "background": "transparent"}
     return Markup(
         '<iframe class="live" title="{}" data-preload data-src="figures/{}.html?{}" data-state="{}"></iframe>'
     ).format(KINDS[slug].title, slug, urlencode(query | look), state(slug, **values))

@@ -17,9 +17,9 @@ from tests.app.reader import ALIVE, FRAME, Reader
 from tests.conftest import Watched
 from widgets import FIGURES, Figure, Identity, Landscape, RunawayBias, Saturation, StepsToAccuracy, tokens
 
-PARENT = """<!doctype html><title>A lesson</title><body>%s<script>
+PARENT = """<!doctype html><title>A lesson</title><link rel="icon" href="data:,"><body>%s<script>
   const heard = [], at = k => document.querySelectorAll("iframe")[k].contentWindow
-  addEventListener("message", ({data, origin, source}) => heard.push({...data, origin, from: [...frames].indexOf(source)}))
+  addEventListener("message", ({data, origin, source}) => heard.push({...data, origin, from: Array.prototype.indexOf.call(window, source)}))
 </script>"""
 SIGN = "bn-explainer:"
 
@@ -33,7 +33,6 @@ class Lesson:
 
     def frame(self, slug: str) -> Frame:
         """The frame of a figure, when the figure lives."""
-        self.page.wait_for_function("heard.some(({type}) => type.endsWith('height'))")
         frame = next(each for each in self.page.frames if slug in each.url)
         frame.wait_for_function(ALIVE, arg=slug)
         return frame
@@ -189,8 +188,9 @@ def test_what_is_not_a_command_changes_nothing_and_is_not_answered(lesson, watch
 def test_an_origin_that_is_not_named_commands_nothing_and_hears_the_height_only(
     lesson, watched: Watched, page: Page, web_port: int, lessons, origins: str | None
 ) -> None:
-    talk = lesson("saturation", drift=2, **({} if origins is None else {}), origins=origins or "") if origins is not None else None
-    if talk is None:
+    if origins is not None:
+        talk = lesson("saturation", drift=2, origins=origins)
+    else:
         folder, origin = lessons
         source = f"http://localhost:{web_port}/{SUB_PATH}/saturation.html?drift=2"
         (folder / "plain.html").write_text(PARENT % f'<iframe src="{source}"></iframe>')

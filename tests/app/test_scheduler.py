@@ -180,18 +180,21 @@ async def test_a_greedy_reader_gets_no_more_turns_than_the_others() -> None:
         await asyncio.sleep(3)
         turns = [len(reader.told) - old for reader, old in zip((greedy, *modest), before, strict=True)]
         assert max(turns) <= min(turns) + 2, turns
-        assert sum(turns) > 50
+        assert min(turns) > 2  # some 12 where nobody else wants the processors
 
 
 @on_a_loop
 async def test_a_chunk_takes_the_time_that_it_should_whatever_a_step_takes() -> None:
     async with scheduling() as scheduler:
-        for work in (1, 1000):
+        steps = []
+        for work in (1, 500):
             reader = Reader(scheduler, work)
             ticket = reader.submit(Toy("pace", work=work))
             await told_again(reader, 12)
-            assert 0.03 < median(np.diff(reader.told)[4:]) < 0.2
+            assert 0.03 < median(np.diff(reader.told)[4:]) < 0.5  # 0.08 where nobody else wants the processors
+            steps.append(ticket.progress.step)
             ticket.stop()
+        assert steps[0] > 20 * steps[1]
 
 
 # ---- a shared run
@@ -445,7 +448,7 @@ async def test_thirty_readers_at_once_all_see_progress_every_second() -> None:
     assert max(gaps) * ours < 1
     assert max(turns) - min(turns) <= 2
     assert median(lags) < 0.01
-    assert np.percentile(lags, 99) < 0.05
+    assert np.percentile(lags, 99) * ours < 0.05
 
 
 @on_a_loop
