@@ -79,8 +79,8 @@ class Talk:
         states = self.page.evaluate(
             """() => {
               const slide = Reveal.getCurrentSlide()
-              const shown = slide.querySelectorAll("iframe[data-state], .fragment.visible[data-state]")
-              return [...shown].sort((a, b) => (b.matches("iframe")) - (a.matches("iframe"))).map(at => at.dataset.state)
+              const shown = slide.querySelectorAll(".fragment.visible[data-state]")
+              return [slide.querySelector("iframe"), ...shown].map(at => at.dataset.state)
             }"""
         )
         return {name: value for state in states for name, value in json.loads(state).items()}
@@ -186,8 +186,8 @@ def test_its_numbers_are_those_of_bn_core(talk: Path) -> None:
     assert "{{" not in html
     source = (BUILD.parent / "deck.html").read_text("utf-8")
     prose = re.sub(r"\{[{%#].*?[}%#]\}|<[^>]+>|&\w+;", " ", source, flags=re.DOTALL)
-    numbers = set(re.findall(r"\d[\d.]*", re.sub(r"<style.*?</style>", "", prose, flags=re.DOTALL)))
-    # No number of batch normalization is typed: what is left is in 1/σ and 2/λ, or names a table, a network or a state.
+    numbers = set(re.findall(r"\d[\d.]*", prose))
+    # None is typed: what is left is in 1/σ and 2/λ, or names a table, a network or a state.
     assert numbers <= {"1", "2", "2.", "4.2.", "6", "50"}, numbers
 
 
@@ -200,3 +200,27 @@ def test_it_writes_over_nothing_but_an_earlier_talk(talk: Path, tmp_path: Path) 
     assert sorted(path.name for path in (talk / "reveal").iterdir()) == [
         "LICENSE", "notes.js", "reveal.css", "reveal.js",
     ]  # fmt: skip
+
+
+def test_the_fragment_of_the_recipe_sets_a_figure(page: Page, talk: Path, offline: list[str]) -> None:
+    """The HTML and the script of docs/recipes.md, pasted as they are into a page next to an export."""
+    recipe = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+    slide, script = (re.search(rf"```{kind}\n(.*?)```", recipe, re.DOTALL) for kind in ("html", "js"))
+    assert slide
+    assert script
+    own = talk / "own.html"
+    own.write_text(
+        '<!doctype html><link rel="stylesheet" href="reveal/reveal.css"><script src="reveal/reveal.js"></script>'
+        f'<div class="reveal"><div class="slides">{slide[1].replace("explainer/", "figures/")}</div></div>'
+        f"<script>Reveal.initialize();{script[1]}</script>"
+    )
+    page.goto(own.as_uri())
+    page.wait_for_function("window.Reveal?.isReady()")
+    on = Talk.__new__(Talk)
+    on.page = page
+    frame = on.figure()
+    on.next()
+    on.stands(frame, {"drift": 6, "batch_norm": False})
+    on.next()
+    on.stands(frame, {"drift": 6, "batch_norm": True})
+    own.unlink()

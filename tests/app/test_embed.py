@@ -134,7 +134,9 @@ def test_a_figure_is_played_and_stopped_by_its_parent(lesson) -> None:
     talk.say({"type": f"{SIGN}play", "control": "step"})
     assert talk.hear("change")["state"]["step"] == 5000
     talk.say({"type": f"{SIGN}play"})
-    frame.wait_for_function("() => { const {step} = document.querySelector('figure').figure.state.values; return step > 0 && step < 4000 }")
+    frame.wait_for_function(
+        "() => { const {step} = document.querySelector('figure').figure.state.values; return step > 0 && step < 4000 }"
+    )
     talk.say({"type": f"{SIGN}set", "state": {}})
     stopped = talk.hear("change")["state"]["step"]
     assert stopped < 5000
@@ -212,7 +214,9 @@ def test_only_the_parent_commands_not_a_neighbour_of_its_origin(lesson, lessons)
     talk = lesson("saturation", drift=2)
     frame = talk.frame("saturation")
     talk.hear("ready")
-    talk.page.evaluate("document.body.append(Object.assign(document.createElement('iframe'), {src: 'neighbour.html'}))")
+    talk.page.evaluate(
+        "document.body.append(Object.assign(document.createElement('iframe'), {src: 'neighbour.html'}))"
+    )
     talk.page.wait_for_timeout(300)
     assert talk.heard() == []
     assert frame.evaluate("document.querySelector('figure').figure.state.values.drift") == 2
@@ -220,7 +224,9 @@ def test_only_the_parent_commands_not_a_neighbour_of_its_origin(lesson, lessons)
 
 def test_a_page_on_disk_drives_a_figure_on_disk(page: Page, exported: Path, tmp_path: Path) -> None:
     lesson = tmp_path / "lesson.html"
-    lesson.write_text(PARENT % f'<iframe src="{(exported / "saturation.html").as_uri()}?drift=2" width=900 height=900></iframe>')
+    lesson.write_text(
+        PARENT % f'<iframe src="{(exported / "saturation.html").as_uri()}?drift=2" width=900 height=900></iframe>'
+    )
     talk = Lesson(page, lesson.as_uri())
     talk.frame("saturation")
     assert talk.hear("ready")["state"]["drift"] == 2
@@ -242,10 +248,14 @@ def test_a_page_of_the_same_origin_drives_without_being_named(page: Page, web_ro
 def test_a_figure_tells_its_height_and_fits_a_frame_of_it(lesson) -> None:
     talk = lesson("identity", style="width:700px;height:300px")
     frame = talk.frame("identity")
-    talk.page.evaluate("document.querySelector('iframe').style.height = heard.findLast(m => m.type.endsWith('height')).height + 'px'")
+    talk.page.evaluate(
+        "document.querySelector('iframe').style.height = heard.findLast(m => m.type.endsWith('height')).height + 'px'"
+    )
     frame.evaluate(FRAME)
     assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight")
-    assert not frame.locator("h1").evaluate("el => el.getBoundingClientRect().height > 2 && el.parentElement.getBoundingClientRect().height > 2")
+    assert not frame.locator("h1").evaluate(
+        "el => el.getBoundingClientRect().height > 2 && el.parentElement.getBoundingClientRect().height > 2"
+    )
     assert not frame.get_by_role("link", name="In the article").is_visible()
     before = talk.heard("height")[-1]["height"]
     frame.locator(".data summary").click()
@@ -288,7 +298,11 @@ def test_theme_and_background_are_as_the_address_says(alone, page: Page) -> None
 
 def test_only_the_chosen_controls_are_shown_and_the_others_stay(alone) -> None:
     reader = alone(Landscape, controls="learning_rate,steps", start="wall", steps=17)
-    shown = reader.at.locator("[data-control]").filter(visible=True).evaluate_all("all => all.map(el => el.dataset.control)")
+    shown = (
+        reader.at.locator("[data-control]")
+        .filter(visible=True)
+        .evaluate_all("all => all.map(el => el.dataset.control)")
+    )
     assert shown == ["learning_rate", "steps"]
     x, y = reader.pixel("without", 1.6, 2.4)
     reader.page.mouse.click(x, y)
@@ -336,7 +350,9 @@ def test_large_type_is_large_on_the_page_and_on_the_plots(alone) -> None:
     def sizes(reader: Reader) -> list[float]:
         readout = reader.at.locator("dd").first.bounding_box()
         assert readout
-        ticks = reader.page.evaluate("parseFloat(document.querySelector('figure').figure.plots[0].model.below[0].major_label_text_font_size)")
+        ticks = reader.page.evaluate(
+            "parseFloat(document.querySelector('figure').figure.plots[0].model.below[0].major_label_text_font_size)"
+        )
         return [readout["height"], ticks]
 
     usual = sizes(alone(Saturation))
@@ -382,9 +398,10 @@ def test_the_copied_line_shows_the_figure_as_it_stands(page: Page, served: str, 
         (folder / "pasted.html").write_text(PARENT % line)
         talk = Lesson(page, f"{origin}/pasted.html")
         frame = talk.frame("runaway-bias")
-        assert frame.evaluate("document.querySelector('figure').figure.state.values") == reader.figure(
-            precision="float16", step=2500.0
-        ).state
+        assert (
+            frame.evaluate("document.querySelector('figure').figure.state.values")
+            == reader.figure(precision="float16", step=2500.0).state
+        )
         assert frame.evaluate("document.documentElement.dataset.theme") == ("dark" if "theme" in address else None)
         assert page.locator("iframe").get_attribute("title") == RunawayBias.title
         expect(frame.locator("figure")).to_be_visible()

@@ -268,7 +268,9 @@ def test_the_command_tells_of_each_file_and_where_to_look(small, tmp_path, capsy
     assert "3/3" in said.err
 
 
-@pytest.mark.parametrize("wish", [["export"], ["export", "x", "--single-file"], ["export", "x", "--figure", "identity"], []])
+@pytest.mark.parametrize(
+    "wish", [["export"], ["export", "x", "--single-file"], ["export", "x", "--figure", "identity"], []]
+)
 def test_a_command_that_is_not_understood_is_explained(wish: list[str], tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:

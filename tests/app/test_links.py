@@ -26,6 +26,11 @@ def values_of(control: AnyControl) -> st.SearchStrategy[Any]:
     return at_rest
 
 
+def words(reader: Reader) -> dict[str, tuple[str, str, str]]:
+    """What the readouts say, to the last digit; a number that is none equals another."""
+    return {name: (text, repr(value), source) for name, (text, value, source) in reader.says().items()}
+
+
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.slug)
 def test_a_link_brings_back_every_state_alone_and_in_the_article(
     page: Page, exported: Any, figure: type[Figure]
@@ -43,19 +48,19 @@ def test_a_link_brings_back_every_state_alone_and_in_the_article(
     def round_trip(state: dict[str, Any]) -> None:
         reader = Reader.of(page, figure, f"{own}/{figure.slug}.html")
         reader.assign(state)
-        said = reader.says()
+        said = words(reader)
         article = page.get_by_role("link", name="In the article").get_attribute("href")
         assert article
         # An article link of one's own making: the next link is copied there, and leads back to it.
         reader = Reader.of(page, figure, article)
         expect(reader.at).to_be_in_viewport()
-        assert (reader.state(), reader.says()) == (state, said)
+        assert (reader.state(), words(reader)) == (state, said)
         reader.at.get_by_role("button", name="Copy link").click()
         assert page.evaluate("copied") == article
         alone = reader.at.get_by_role("link", name="Open alone").get_attribute("href")
         assert alone
         reader = Reader.of(page, figure, alone)
-        assert (reader.state(), reader.says()) == (state, said)
+        assert (reader.state(), words(reader)) == (state, said)
         reader.at.get_by_role("button", name="Copy link").click()
         assert page.evaluate("copied") == alone
         assert not page.locator(".notices").filter(visible=True).count()
@@ -64,9 +69,7 @@ def test_a_link_brings_back_every_state_alone_and_in_the_article(
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.slug)
-def test_an_address_leads_to_its_figure_however_far_down_it_is(
-    page: Page, served: str, figure: type[Figure]
-) -> None:
+def test_an_address_leads_to_its_figure_however_far_down_it_is(page: Page, served: str, figure: type[Figure]) -> None:
     page.goto(f"{served}/app#{figure.slug}")
     at = page.locator(f"figure#{figure.slug}")
     expect(at).to_be_in_viewport()

@@ -187,7 +187,7 @@ async def test_a_greedy_reader_gets_no_more_turns_than_the_others() -> None:
 async def test_a_chunk_takes_the_time_that_it_should_whatever_a_step_takes() -> None:
     async with scheduling() as scheduler:
         steps = []
-        for work in (1, 500):
+        for work in (5, 500):
             reader = Reader(scheduler, work)
             ticket = reader.submit(Toy("pace", work=work))
             await told_again(reader, 12)

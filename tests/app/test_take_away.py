@@ -91,7 +91,9 @@ def test_the_csv_says_title_state_readouts_units_and_where_the_data_come_from(fi
     assert all(line.startswith("# ") for line in lines)
     assert lines[0] == f"# {figure.title}"
     for name, control in figure.controls().items():
-        assert any(line.startswith(f"# {control.label}: {control.text(shown.state[name])} ({name} = ") for line in lines)
+        assert any(
+            line.startswith(f"# {control.label}: {control.text(shown.state[name])} ({name} = ") for line in lines
+        )
     for name, said in shown.say().items():
         assert any(f": {said.text} ({name}" in line and said.source in line for line in lines)
     assert [f"# {line}" for line in (figure.origin, UNITS, CREDIT)] == lines[-3:]
@@ -242,8 +244,8 @@ def test_the_png_is_the_svg_at_twice_its_size_in_the_colours_of_the_theme(
     assert picture.size == (2 * int(drawing.attrib["width"]), 2 * int(drawing.attrib["height"]))
     token = page.evaluate(
         """() => {
-          const style = getComputedStyle(document.querySelector("figure"))
-          return Object.fromEntries(["paper", "plot", "with"].map(name => [name, style.getPropertyValue(`--${name}`)]))
+          const style = getComputedStyle(document.querySelector("figure")), names = ["paper", "plot", "with"]
+          return Object.fromEntries(names.map(name => [name, style.getPropertyValue(`--${name}`)]))
         }"""
     )
     seen = {f"#{r:02x}{g:02x}{b:02x}" for r, g, b in {*picture.get_flattened_data()}}
