@@ -1,10 +1,14 @@
-"""The figures as a live Panel session: what `server_document` and other embedders of the app get.
+"""The app as a live Panel session: the laboratory, or all figures for `server_document` and other embedders.
 
-Readers of `/app` never come here: `serving.py` answers them with the site, which needs no session.
+Readers of the article never come here: `serving.py` answers them with the site, which needs no session.
 """
 
 import panel as pn
 
+from app import laboratory, serving
 from widgets import FIGURES
 
-pn.Column(*(figure() for figure in FIGURES), sizing_mode="stretch_width").servable(title="Batch Normalization")
+if pn.state.session_args.get("figure", [b""])[-1].decode() == serving.LABORATORY:
+    laboratory.serve(pn.state.curdoc)
+else:
+    pn.Column(*(figure() for figure in FIGURES), sizing_mode="stretch_width").servable(title="Batch Normalization")

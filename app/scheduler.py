@@ -293,6 +293,13 @@ class Scheduler(Generic[C, S, R]):
         self._fill()
         return ticket
 
+    def known(self, config: C) -> tuple[S | None, list[R]]:
+        """Return a run as it stands after its last chunk, and its records; None and nothing if it is not here."""
+        job = self._jobs.get(config)
+        if job is None or job.state is None:
+            return None, []
+        return pickle.loads(job.state), _unpickled(job.parts)
+
     def leave(self, reader: Hashable) -> None:
         """Stop all that a reader has, because the page is closed."""
         for ticket in tuple(self._readers.get(reader, ())):

@@ -6,6 +6,7 @@ reads the app, which is also before any fork.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from bokeh.server import urls
@@ -15,6 +16,8 @@ from tornado.web import HTTPError, RequestHandler
 from .site import Asset, Site, build
 
 APP = "/app"
+LABORATORY = "lab"
+"""The figure for which the server works: its page is a Panel session."""
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -28,17 +31,37 @@ POLICY = "; ".join(
 )
 
 
+# Panel puts scripts into its page, makes functions of text, and talks over a WebSocket.
+SESSION_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self' ws: wss: blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "object-src 'none'",
+    )
+)
+
+
+@cache
+def site() -> Site:
+    """The site as it is served: built once."""
+    return build(session=f"{APP.lstrip('/')}?figure={LABORATORY}")
+
+
 def install() -> None:
     """Put the site's routes in front of Panel's own. A second call changes nothing."""
     if any(pattern[0] == FileHandler.route for pattern in urls.toplevel_patterns):
         return
-    site = build()
-    for asset in site.values():
+    for asset in site().values():
         _ = asset.gzipped  # now, once, and not while the first reader waits
-    urls.toplevel_patterns.insert(0, (FileHandler.route, FileHandler, {"site": site}))
+    urls.toplevel_patterns.insert(0, (FileHandler.route, FileHandler))
     for index, (route, handler, *rest) in enumerate(urls.per_app_patterns):
         if issubclass(handler, DocHandler):
-            urls.per_app_patterns[index] = (route, page_handler(handler, site), *rest)  # type: ignore[assignment]
+            urls.per_app_patterns[index] = (route, page_handler(handler), *rest)  # type: ignore[assignment]
 
 
 def send(handler: RequestHandler, asset: Asset) -> None:
@@ -67,13 +90,9 @@ class FileHandler(RequestHandler):
 
     route = r"/(assets/.+|[\w-]+\.html)"
 
-    def initialize(self, site: Site) -> None:
-        """Remember the site."""
-        self.site = site
-
     def get(self, address: str) -> None:
         """Answer with the file, or 404."""
-        asset = self.site.get(address)
+        asset = site().get(address)
         if asset is None:
             raise HTTPError(404)
         send(self, asset)
@@ -81,7 +100,7 @@ class FileHandler(RequestHandler):
     head = get
 
 
-def page_handler(session_handler: type[RequestHandler], site: Site) -> type[RequestHandler]:
+def page_handler(session_handler: type[RequestHandler]) -> type[RequestHandler]:
     """A handler that answers the app's address with pages of the site, and leaves other apps as they are."""
 
     class PageHandler(session_handler):  # type: ignore[misc, valid-type]
@@ -92,8 +111,11 @@ def page_handler(session_handler: type[RequestHandler], site: Site) -> type[Requ
                 # Addresses in the page are relative, so it has one address only.
                 query = f"?{self.request.query}" if self.request.query else ""
                 self.redirect(self.request.path.rstrip("/") + query, permanent=True)
+            elif (name := self.get_query_argument("figure", "")) == LABORATORY:
+                self.set_header("Content-Security-Policy", SESSION_POLICY)
+                self.set_header("Cache-Control", "no-store")
+                await super().get(*args, **keywords)
             else:
-                name = self.get_query_argument("figure", "")
-                send(self, site.get(f"{name}.html", site["index.html"]))
+                send(self, site().get(f"{name}.html", site()["index.html"]))
 
     return PageHandler

@@ -21,13 +21,13 @@ import jinja2
 from app import opening, references
 from app.article import Section, minutes, sections
 from bn_core.published import IMAGENET, SOURCES
-from widgets import FIGURES, Figure, tokens
+from widgets import FIGURES, Figure, Lab, tokens
 from widgets.markup import figure_markup
 
 HERE = Path(__file__).parent
 STATIC = HERE.parent / "static"
 BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js" / "bokeh.min.js"
-SCRIPTS = ("numbers.js", "frames.js", "takeaway.js", "figure.js", "page.js", "reading.js")
+SCRIPTS = ("numbers.js", "frames.js", "takeaway.js", "figure.js", "lab.js", "page.js", "reading.js")
 STYLES = ("page.css", "figure.css", "article.css", "embed.css")
 MADE_BY = "Batch Normalization explainer, single file"
 """By which a page that `single` has made is known again."""
@@ -55,8 +55,8 @@ Site = dict[str, Asset]
 """Address within the site, such as `index.html` or `assets/page.css` -> file."""
 
 
-def build() -> Site:
-    """Make the whole site."""
+def build(session: str | None = None) -> Site:
+    """Make the whole site; `session` is the address at which a server trains for the laboratory, if one does."""
     site: Site = {}
 
     def add(address: str, body: str | bytes) -> str:
@@ -83,6 +83,9 @@ def build() -> Site:
             for theme in ("light", "dark")
         )
         markup[kind.slug] = figure_markup(figure, script, (light, dark))
+    lab = Lab()
+    script = add("assets/lab.js", _definition(lab))
+    markup["lab"] = figure_markup(lab, script, session=session)
     page = templates().get_template
     story = sections()
     steps = IMAGENET["inception"].steps_to_72_2, IMAGENET["bn_x5"].steps_to_72_2
@@ -100,6 +103,8 @@ def build() -> Site:
     add("index.html", article)
     for kind in FIGURES:
         add(f"{kind.slug}.html", page("figure.html").render(links=links, figure=kind, markup=markup))
+    alone = {"lab": figure_markup(lab, script)}
+    add("lab.html", page("figure.html").render(links=links, figure=Lab, markup=alone))
     return site
 
 

@@ -67,7 +67,7 @@ const Embed = (() => {
     if (framed || chosen) state.initial = {...state.values}
     if (!chosen) return
     for (const [name, preset] of Object.entries(plots[0].model.tags[0].presets)) {
-      el.querySelector(`[data-preset="${name}"]`).hidden = !Object.keys(preset).every(control => chosen.includes(control))
+      el.querySelector(`[data-preset="${name}"]`).hidden = !Object.keys(preset.values).every(control => chosen.includes(control))
     }
     for (const [name, {points}] of Object.entries(state.axes)) {
       if (chosen.includes(name)) continue

@@ -68,12 +68,15 @@ const Figure = (() => {
       this.axes = Object.fromEntries(Object.entries(controls).map(([name, spec]) => [name, new Axis(spec)]))
       this.values = {...values}
       this.initial = {...values}
+      this.fed = {}       // name -> columns of rows that came in from outside
+      this.feeds = 0      // how often they did
       this.moved = []
       this.settled = []
     }
     index(name) { return this.axes[name].index(this.values[name]) }
     number(name) { return this.axes[name].number(this.values[name]) }
     text(name) { return this.axes[name].text(this.values[name]) }
+    values_of(names) { return Object.fromEntries(names.map(name => [name, this.values[name]])) }
     assign(values, {settle = false} = {}) {
       const changed = Object.entries(values).filter(([name, value]) => this.values[name] !== value)
       Object.assign(this.values, Object.fromEntries(changed))
@@ -81,6 +84,13 @@ const Figure = (() => {
       if (settle) this.settle()
     }
     settle() { this.settled.forEach(tell => tell()) }
+    feed(fed) {
+      this.fed = fed
+      this.feeds++
+      this.moved.forEach(tell => tell())
+    }
+    // What a column has to be computed anew for: a control's value, or that something came in.
+    mark(name) { return name === "fed" ? this.feeds : this.values[name] }
   }
 
   // ---- Marks take the colours of the theme that is on.
@@ -111,7 +121,7 @@ const Figure = (() => {
 
   // ---- A figure comes to life: `el` is its markup, `plots` the views of its plots, `values` where it starts.
   async function bring_to_life(el, plots, values) {
-    const {controls, sources, readouts, presets, ranges, summary, colors} = plots[0].model.tags[0]
+    const spec = plots[0].model.tags[0], {controls, sources, readouts, presets, ranges, summary, colors} = spec
     const state = new State(controls, values)
     const by_name = Object.fromEntries(plots.map(plot => [plot.model.name, plot]))
     const all = (selector, root = el) => [...root.querySelectorAll(selector)]
@@ -124,7 +134,7 @@ const Figure = (() => {
     // Every column that follows a control which moved; what is drawn goes to its plot.
     function compute() {
       for (const [source, {columns: frames, follows, model}] of Object.entries(sources)) {
-        const key = follows.map(name => state.values[name]).join()
+        const key = follows.map(name => state.mark(name)).join()
         if (computed[source] === key) continue
         computed[source] = key
         const find = name => columns[name.includes(".") ? name : `${source}.${name}`], data = {}
@@ -209,12 +219,15 @@ const Figure = (() => {
       state.assign({[name]: state.axes[name].from_input(target)})
     })
     el.addEventListener("change", () => state.settle())
-    const resolve = preset => Object.fromEntries(Object.entries(preset).map(([name, {value, column}]) => [name, column ? columns[column][0] : value]))
+    const resolve = ({values}) => Object.fromEntries(Object.entries(values).map(([name, {value, column}]) => [name, column ? columns[column][0] : value]))
     el.addEventListener("click", ({target}) => {
       const button = target.closest("button")
       if (!button || !el.contains(button)) return
       const {preset, reset, step, play} = button.dataset
-      if (preset) state.assign(resolve(presets[preset]), {settle: true})
+      if (preset) {
+        state.assign(resolve(presets[preset]), {settle: true})
+        if (presets[preset].note) el.querySelector(".story").textContent = presets[preset].note
+      }
       if (reset !== undefined) { stop(); state.assign(state.initial, {settle: true}) }
       if (step) { stop(); move(name_of(control_of(button)), Number(step)); state.settle() }
       if (play !== undefined) playing === button ? stop() : start(button)
@@ -285,7 +298,7 @@ const Figure = (() => {
     fit()
     new ResizeObserver(() => requestAnimationFrame(fit)).observe(el)
 
-    const figure = {state, columns, plots, text, show, shown, stop}
+    const figure = {spec, state, columns, plots, text, show, shown, stop}
     const recolour = colour(plots, colors), theme = () => recolour(getComputedStyle(el))
     theme()
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme)

@@ -14,10 +14,14 @@ const Frames = (() => {
     return unit === 1 ? piece : Float64Array.from(piece, count => count * unit)
   }
 
+  // What has come in from outside: one column of its rows, or its last row.
+  const fed = ({name, by, place}, state) => state.fed[name]?.[by ? state.index(by) : place]?.slice() ?? []
+  const latest = ({name}, state) => (state.fed[name] ?? []).map(column => column.at(-1)).filter(value => value !== undefined)
+
   // Entry by entry; a column of one entry serves for all.
   const combine = operation => ({terms}, state, columns) => {
     const parts = terms.map(term => at(term, state, columns))
-    const out = new Float64Array(Math.max(...parts.map(part => part.length)))
+    const out = new Float64Array(parts.some(part => !part.length) ? 0 : Math.max(...parts.map(part => part.length)))
     for (let i = 0; i < out.length; i++) {
       let total = parts[0][parts[0].length === 1 ? 0 : i]
       for (let k = 1; k < parts.length; k++) total = operation(total, parts[k][parts[k].length === 1 ? 0 : i])
@@ -46,19 +50,32 @@ const Frames = (() => {
     for (const value of x) total += value
     return total / x.length
   }
+  const is_number = x => x.length > 0 && !Number.isNaN(x.at(-1))
   const statistics = {
     mean,
     std: x => {
       const middle = mean(x)
       return Math.sqrt(mean(Float64Array.from(x, value => (value - middle) ** 2)))
     },
-    last: x => x[x.length - 1],
+    last: x => x.at(-1) ?? NaN,
+    last_below: (x, [bound]) => x.at(-1) < bound ? x.at(-1) : NaN,
+    first_reaching: (x, y, [level]) => x[y.findIndex(value => value >= level)] ?? NaN,
+    first_number: (...columns) => columns.find(is_number)?.at(-1) ?? NaN,
+    which_number: (...columns) => columns.some(is_number) ? columns.findIndex(is_number) : columns.length,
+    reach: ([least], ...columns) => {
+      const largest = Math.max(0, ...columns.map(x => x.reduce((most, value) => Math.max(most, Math.abs(value)), 0)))
+      let reach = least
+      while (reach < largest) reach *= 2
+      return reach
+    },
     gap: (x, y) => x.reduce((widest, value, i) => Math.max(widest, Math.abs(value - y[i])), 0),
     share_within: (x, [bound]) => mean(Float64Array.from(x, value => Math.abs(value) < bound)),
   }
 
   const words = {
     take,
+    fed,
+    latest,
     along,
     pick,
     control: ({name}, state) => [state.number(name)],

@@ -15,7 +15,7 @@ const Page = (() => {
   const define = (name, payload) => { payloads[name] = payload }
 
   // ---- the address: `drift=6` on a figure's own page, `saturation.drift=6` on any
-  const NOT_OF_A_FIGURE = ["figure", ...(embed?.OPTIONS ?? [])]
+  const NOT_OF_A_FIGURE = ["figure", "go", ...(embed?.OPTIONS ?? [])]
   const is_figure = name => document.getElementById(name)?.matches("figure") ?? false
   function wishes(query) {
     const of_figure = {}, unknown = []
@@ -48,20 +48,20 @@ const Page = (() => {
   }
 
   // ---- addresses that bring a state back: of the article or of a figure's page, here or in the export
-  const key_of = (el, control) => alone ? control : `${el.id}.${control}`
-  const write = ({kind}, value) => kind === "switch" ? (value ? "on" : "off") : String(value)
+  const write = value => value === true ? "on" : value === false ? "off" : String(value)
   function bare(file) {
     const address = new URL(file ?? location.href, location.href)
-    const figure = !file && alone && address.searchParams.get("figure")
+    const figure = (file?.includes("?") || (!file && alone)) && address.searchParams.get("figure")
     address.search = figure ? `?figure=${figure}` : ""
     address.hash = ""
     return address
   }
-  function with_state(address, {axes, values}, key) {
-    for (const [control, value] of Object.entries(values)) address.searchParams.set(key(control), write(axes[control], value))
+  function with_state(address, {values}, key) {
+    for (const [control, value] of Object.entries(values)) address.searchParams.set(key(control), write(value))
     return address
   }
-  const page_of = ({id, figure}) => with_state(bare(alone ? undefined : `${id}.html`), figure.state, control => control)
+  const page_of = ({id, figure, dataset}) =>
+    with_state(bare(alone ? undefined : dataset.session ?? `${id}.html`), figure.state, control => control)
   function article_at({id, figure}) {
     const address = with_state(bare(alone ? "index.html" : undefined), figure.state, control => `${id}.${control}`)
     address.hash = id
@@ -85,25 +85,26 @@ const Page = (() => {
   // The address bar follows when a control is let go: with what differs from its start, and without a new entry.
   const PAUSE = 300     // milliseconds; a browser refuses a flood
   let soon
-  function remember(last) {
+  const named = {}       // figure -> the controls that the address has to name, and their values
+  function remember(el, controls) {
+    named[el.id] = controls
     clearTimeout(soon)
     soon = setTimeout(() => {
       const address = new URL(location.href)
-      for (const el of document.querySelectorAll("figure[data-live]")) {
-        const {axes, values} = el.figure.state, start = payloads[el.id].values
-        for (const [control, value] of Object.entries(values)) {
-          address.searchParams.delete(key_of(el, control))
-          if (value !== start[control]) address.searchParams.set(key_of(el, control), write(axes[control], value))
-        }
+      for (const [figure, controls] of Object.entries(named)) {
+        const own = name => alone ? Object.hasOwn(el.figure.state.axes, name) : name.startsWith(`${figure}.`)
+        for (const name of [...address.searchParams.keys()].filter(own)) address.searchParams.delete(name)
+        for (const [control, value] of controls) address.searchParams.set(alone ? control : `${figure}.${control}`, write(value))
       }
-      if (!alone) address.hash = last.id
+      if (!alone) address.hash = el.id
       try { history.replaceState(history.state, "", address) } catch { /* a page that has no address of its own */ }
     }, PAUSE)
   }
+  const moved = ({id, figure: {state}}) => Object.entries(state.values).filter(([control, value]) => value !== payloads[id].values[control])
 
   // ---- a figure comes to life, once
   const lives = {}
-  const hydrate = el => lives[el.id] ??= come_to_life(el).catch(error => {
+  const hydrate = el => lives[el.id] ??= (el.dataset.session ? seat(el) : come_to_life(el)).catch(error => {
     tell(el.querySelector(".notices"), [`This figure could not be brought to life: ${error.message}. Reload the page to try again.`])
     throw error
   })
@@ -120,16 +121,56 @@ const Page = (() => {
     follow(el.id, figure)
     const wished = wishes(new URLSearchParams(location.search)).of_figure[el.id]
     if (wished) grant(el, wished)
+    if (figure.spec.training.length) document.documentElement.dataset.live === undefined ? Lab.recorded(el, figure, load) : Lab.live(el, figure)
     refer(el)
     figure.state.settled.push(() => {
       refer(el)
-      if (!embed?.framed) remember(el)
+      if (!embed?.framed) remember(el, moved(el))
     })
     el.addEventListener("click", ({target}) => {
       const button = target.closest("[data-copy-link], [data-copy-embed]")
       if (button) copy(button, "copyLink" in button.dataset ? link(el) : iframe(el), el.querySelector(".notices"))
     })
     embed?.begin(el)
+  }
+
+  // ---- a figure for which a server works is a page of its own, in a frame that opens when the reader comes near; when
+  // it does not open, the figure comes to life here, without the server
+  const PATIENCE = 20_000, SIGN = "bn-explainer:"
+  const seated = {}      // figure -> its frame, and the controls that the address has to name
+  function seat(el) {
+    const wished = wishes(new URLSearchParams(location.search)).of_figure[el.id] ?? []
+    const address = new URL(el.dataset.session, location.href)
+    for (const [control, written] of wished) address.searchParams.set(control, written)
+    const frame = Object.assign(document.createElement("iframe"), {className: "session", src: address.href,
+      title: el.getAttribute("aria-label"), allow: "clipboard-write; fullscreen"})
+    const mentioned = new Set(wished.map(([control]) => control))
+    let first
+    return new Promise(done => {
+      const patience = setTimeout(() => {
+        frame.remove()
+        delete el.dataset.session
+        const note = "The laboratory of this server does not open, so recordings are played instead."
+        done(come_to_life(el).then(() => tell(el.querySelector(".notices"), [note])))
+      }, PATIENCE)
+      addEventListener("message", ({source, data}) => {
+        if (source !== frame.contentWindow || !data?.type?.startsWith?.(SIGN)) return
+        const said = data.type.slice(SIGN.length)
+        if (said === "height") frame.style.height = `${data.height}px`
+        if (said === "ready") {
+          clearTimeout(patience)
+          first ??= data.state
+          seated[el.id] = frame
+          el.dataset.seated = ""
+          done()
+        }
+        if (said === "change") {
+          for (const [control, value] of Object.entries(data.state)) if (value !== first[control]) mentioned.add(control)
+          remember(el, [...mentioned].map(control => [control, data.state[control]]))
+        }
+      })
+      el.after(frame)
+    })
   }
   // Numbers in the text that follow the figure: `data-follow="saturation.drift"`.
   function follow(name, figure) {
@@ -151,7 +192,8 @@ const Page = (() => {
     for (const [name, wished] of Object.entries(of_figure)) {
       const el = document.getElementById(name)
       await hydrate(el)
-      grant(el, wished)
+      if (seated[name]) seated[name].contentWindow.postMessage({type: `${SIGN}set`, state: Object.fromEntries(wished)}, location.origin)
+      else grant(el, wished)
       const {top, bottom} = el.getBoundingClientRect()
       if (top < 0 || bottom > innerHeight) el.scrollIntoView({block: bottom - top > innerHeight ? "start" : "nearest"})
     }
@@ -205,5 +247,5 @@ const Page = (() => {
     watch()
     land()
   }
-  return {define}
+  return {define, link}
 })()

@@ -72,20 +72,25 @@ class Preset:
 
     label: str
     values: Mapping[str, Any]
+    note: str = ""
+    """What there is to see then; said when the preset is chosen."""
 
     def json(self) -> Json:
         """What the browser needs."""
-        return {
+        values = {
             name: {"column": value.name} if isinstance(value, Column) else {"value": value}
             for name, value in self.values.items()
         }
+        return {"values": values, "note": self.note}
 
 
 class Position:
     """One state of a figure's controls, as frames ask for it."""
 
-    def __init__(self, controls: Mapping[str, AnyControl], values: Mapping[str, Any]) -> None:
-        self.controls, self.values = controls, values
+    def __init__(
+        self, controls: Mapping[str, AnyControl], values: Mapping[str, Any], rows: Mapping[str, Array]
+    ) -> None:
+        self.controls, self.values, self.rows = controls, values, rows
 
     def value(self, control: str) -> float:
         """The control's value as a number."""
@@ -94,6 +99,10 @@ class Position:
     def index(self, control: str) -> int:
         """The position of the control's value on its axis."""
         return self.controls[control].index(self.values[control])
+
+    def fed(self, name: str) -> Array:
+        """The rows that have come in under this name."""
+        return self.rows.get(name, np.empty((0, 0)))
 
 
 class Figure(pn.viewable.Viewer):
@@ -133,6 +142,11 @@ class Figure(pn.viewable.Viewer):
         """The plots, in reading order, each with a `name`; `source` gives the data of a drawn source."""
         raise NotImplementedError
 
+    training: ClassVar[tuple[str, ...]] = ()
+    """The controls that decide what is trained, in a figure that has a start button: see `fed`."""
+    fed: Mapping[str, Array] = {}
+    """What has come in from outside and cannot be computed in advance: name -> rows, (n, columns)."""
+
     # ---- the controls
 
     @classmethod
@@ -156,7 +170,7 @@ class Figure(pn.viewable.Viewer):
 
     def columns(self) -> dict[str, Array]:
         """Every column of every source in the present state, by the name `source.column`."""
-        position = Position(self.controls(), self.state)
+        position = Position(self.controls(), self.state, self.fed)
         shown: dict[str, Array] = {}
         for source, columns in sources_of(type(self)).items():
 
@@ -234,6 +248,7 @@ class Figure(pn.viewable.Viewer):
                 for source, columns in declared.items()
             },
             "readouts": {name: readout.json() for name, readout in self.readouts.items()},
+            "training": self.training,
             "presets": {name: preset.json() for name, preset in self.presets.items()},
             "ranges": self.ranges,
             "summary": self.summary,

@@ -22,14 +22,21 @@ Columns = Callable[[str], Array]
 """Finds a column by its name: `"x"` in the same source, `"batch.x"` in another."""
 
 
+FED = "fed"
+"""Stands among the controls that a column follows when it follows what is fed."""
+
+
 class State(Protocol):
-    """What a frame asks of the controls: the value that one has, and its position on its axis."""
+    """What a frame asks of the controls: the value that one has, and its position on its axis; and what was fed."""
 
     def value(self, control: str) -> float:
         """The control's value as a number."""
 
     def index(self, control: str) -> int:
         """The position of the control's value among its values, from 0."""
+
+    def fed(self, name: str) -> Array:
+        """The rows that have come in under this name, (n, columns); (0, 0) before the first."""
 
 
 class Frame:
@@ -95,6 +102,40 @@ class Control(Frame):
 
     def json(self) -> Json:
         return {"op": "control", "name": self.name}
+
+
+@dataclass(frozen=True, eq=False)
+class Fed(Frame):
+    """What has come in from outside, such as the records of a training, which nobody knows in advance.
+
+    Of the rows under `name` it is one column: the one at the position of the control `by`, or the one at `place`.
+    Empty while nothing has come in.
+    """
+
+    name: str
+    by: str | None = None
+    place: int = 0
+
+    def at(self, state: State, columns: Columns) -> Array:
+        rows = state.fed(self.name)
+        return rows[:, state.index(self.by) if self.by else self.place] if rows.size else np.empty(0)
+
+    def json(self) -> Json:
+        return {"op": "fed", "name": self.name, "by": self.by, "place": self.place}
+
+
+@dataclass(frozen=True, eq=False)
+class Latest(Frame):
+    """The last row that has come in under `name`, as a column; empty while there is none."""
+
+    name: str
+
+    def at(self, state: State, columns: Columns) -> Array:
+        rows = state.fed(self.name)
+        return rows[-1] if rows.size else np.empty(0)
+
+    def json(self) -> Json:
+        return {"op": "latest", "name": self.name}
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +222,37 @@ class Pick(Frame):
         return iter((self.of, self.places))
 
 
+def _first_reaching(x: Array, y: Array, level: Array) -> float:
+    reached = np.flatnonzero(y >= level)
+    return float(x[reached[0]]) if reached.size else np.nan
+
+
+def _first_number(*columns: Array) -> float:
+    return next((float(c[-1]) for c in columns if c.size and not np.isnan(c[-1])), np.nan)
+
+
+def _which_number(*columns: Array) -> int:
+    return next((k for k, c in enumerate(columns) if c.size and not np.isnan(c[-1])), len(columns))
+
+
+def _reach(least: Array, *columns: Array) -> float:
+    """The first of least, twice that, four times that, ... that no entry goes beyond."""
+    largest = max((float(np.abs(c).max()) for c in columns if c.size), default=0.0)
+    reach = float(least[0])
+    while reach < largest:
+        reach *= 2
+    return reach
+
+
 STATISTICS: Mapping[str, Callable[..., Any]] = {
     "mean": lambda x: x.mean(),
     "std": lambda x: x.std(),
-    "last": lambda x: x[-1],
+    "last": lambda x: x[-1] if x.size else np.nan,
+    "last_below": lambda x, bound: x[-1] if x.size and x[-1] < bound[0] else np.nan,
+    "first_reaching": _first_reaching,
+    "first_number": _first_number,
+    "which_number": _which_number,
+    "reach": _reach,
     "gap": lambda x, y: np.abs(x - y).max(),
     "share_within": lambda x, bound: (np.abs(x) < bound).mean(),
 }
@@ -194,8 +262,10 @@ STATISTICS: Mapping[str, Callable[..., Any]] = {
 class Measure(Frame):
     """A statistic of drawn columns, so that a readout cannot disagree with its picture.
 
-    `what` is one of `STATISTICS`: the mean, the standard deviation (dividing by the count), the last entry,
-    the largest distance between two columns, the share of entries within a bound.
+    `what` is one of `STATISTICS`: the mean, the standard deviation (dividing by the count), the last entry (nan
+    where there is none), the same if it is below a bound, the largest distance between two columns, the share of
+    entries within a bound; where a column first reaches a level; of several columns the first that ends in a number,
+    or its place; how far columns reach from zero, in doublings of a least reach.
     """
 
     what: str
@@ -228,6 +298,10 @@ def controls_of(frame: Frame, of_column: Callable[[str], set[str]]) -> set[str]:
             own = {*by, *([until[0]] if until else [])}
         case Control(name=name):
             own = {name}
+        case Fed(by=by_one):
+            own = {FED, *([by_one] if by_one else [])}
+        case Latest():
+            own = {FED}
         case Column(name=name):
             own = of_column(name)
         case _:

@@ -27,11 +27,14 @@ def bare(value: float) -> str:
     return "" if math.isnan(value) else repr(value)
 
 
-def figure_markup(figure: Figure, payload: str = "", stills: tuple[str, str] | None = None) -> str:
+def figure_markup(
+    figure: Figure, payload: str = "", stills: tuple[str, str] | None = None, session: str | None = None
+) -> str:
     """The `<figure>` in its present state.
 
     `payload` is the address of the script that brings it to life, and `stills` those of the pictures, light and
-    dark, that stand for the plots where there is no JavaScript.
+    dark, that stand for the plots where there is no JavaScript. `session` is the address of a page on which a server
+    works for the figure, which stands in its place there.
     """
     roots = figure.document().roots
     said = figure.say()
@@ -44,6 +47,7 @@ def figure_markup(figure: Figure, payload: str = "", stills: tuple[str, str] | N
         .render(
             figure=figure,
             payload=payload,
+            session=session,
             stills=stills,
             plots=roots,
             groups=groups,

@@ -117,9 +117,11 @@ def columns(records: Sequence[Record]) -> dict[str, Array]:
     Returns:
         step, accuracy and loss (n,); low, middle and high, the percentiles of the watched neurons' inputs
         (n, neurons); gradient_norms (n, layers), the output's last; slopes and saturated (n, hidden layers).
-        float64; `Record` says what each of them is.
+        float64; `Record` says what each of them is. Nothing where there is no record.
 
     """
+    if not records:
+        return {}
     percentiles = np.array([record.percentiles for record in records])
     low, middle, high = np.moveaxis(percentiles, 2, 0)
     return {

@@ -473,6 +473,7 @@ async def test_what_nobody_looks_at_is_kept_within_bounds() -> None:
 
 @on_a_loop
 async def test_workers_have_one_blas_thread() -> None:
+    before = dict(os.environ)
     async with scheduling(functions=(start, look_around)) as scheduler:
         readers = [Reader(scheduler, number) for number in range(WORKERS)]
         await until(ended(*[reader.submit(Toy(reader.name)) for reader in readers]))
@@ -480,7 +481,7 @@ async def test_workers_have_one_blas_thread() -> None:
             (seen,) = reader.records
             assert seen == {"pid": seen["pid"], "threads of BLAS": 0}
             assert seen["pid"] in workers()
-    assert "OPENBLAS_NUM_THREADS" not in os.environ
+    assert dict(os.environ) == before
 
 
 SERVER = """
