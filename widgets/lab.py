@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from bokeh.core.properties import value
 from bokeh.models import ColumnDataSource
 from bokeh.models import Plot as BokehPlot
 
@@ -17,12 +18,15 @@ from .controls import steps as positions
 from .figure import Case, Figure, Preset, Readout, Sources
 from .frames import Array, Control, Fed, Frame, Latest, Product, Take, constant, measure
 from .numbers import Number
-from .plots import OVERLAY, plot
+from .plots import FONT, OVERLAY, plot
 from .tokens import color
 
 _PERCENT = Number(1, scale=100, unit="%")
 _TOKENS = dict(zip(NETWORKS, ("without", "with"), strict=True))
 _NAMES = dict(zip(NETWORKS, ("Without batch normalization", "With batch normalization"), strict=True))
+_WORDS = dict(zip(NETWORKS, ("without BN", "with BN"), strict=True))
+_BESIDE = dict(zip(NETWORKS, (22, -6), strict=True))
+"""How far below the end of its curve a network's name stands, in pixels."""
 _LAYERS = range(1, MOST_LAYERS + 2)  # the output's is the last
 _STEPS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 _RATES = tuple(float(f"{digit}e{power}") for power in range(-3, 1) for digit in (1, 1.5, 2, 3, 5, 7)) + (10.0,)
@@ -214,7 +218,7 @@ class Lab(Figure):
         )  # fmt: skip
         inputs = {
             network: plot(f"{network}-input", f"What the watched unit gets, {words}", y=(-2, 2), height=210, **time)
-            for network, words in zip(NETWORKS, ("without", "with"), strict=True)
+            for network, words in _WORDS.items()
         }
         layers = {"x": (0.5, 4.5), "x_ticks": list(_LAYERS), "height": 210, "x_label": "layer"}
         gradients = plot(
@@ -236,12 +240,18 @@ class Lab(Figure):
             accuracy.line("step", "accuracy", source=source[network], **line)
             accuracy.scatter("reached", "level", source=now, **mark)
             accuracy.scatter("step", "accuracy", source=now, **mark)
+            accuracy.text(
+                "step", "accuracy", source=now, text=value(_WORDS[network]), text_color=hue, text_align="right",
+                text_font=value(FONT), text_font_size="12px", x_offset=-8, y_offset=_BESIDE[network], **OVERLAY,
+            )  # fmt: skip
             panel = inputs[network]
             panel.varea("step", y1="low", y2="high", source=source[network], fill_color=color(f"{token}-tint"), **OVERLAY)
             panel.line("step", "middle", source=source[network], **line)
             for layer_plot, name, height in ((gradients, "gradients", "norm"), (slopes, "slopes", "slope")):
                 layer_plot.line("layer", height, source=source[f"{network}_{name}"], **line)
                 layer_plot.scatter("layer", height, source=source[f"{network}_{name}"], **mark)
+        for panel in (accuracy, *inputs.values()):
+            panel.min_border_right = 30  # for the label of the last step
         accuracy.line("x", "y", source=source["target"], line_color=color("ink"), line_width=2, **OVERLAY)
         return [accuracy, *inputs.values(), gradients, slopes]
 

@@ -19,7 +19,7 @@ from widgets import FIGURES, Figure, Identity, Landscape, RunawayBias, Saturatio
 
 PARENT = """<!doctype html><title>A lesson</title><link rel="icon" href="data:,"><body>%s<script>
   const heard = [], at = k => document.querySelectorAll("iframe")[k].contentWindow
-  addEventListener("message", ({data, origin, source}) => heard.push({...data, origin, from: Array.prototype.indexOf.call(window, source)}))
+  addEventListener("message", ({data}) => heard.push(data))
 </script>"""
 SIGN = "bn-explainer:"
 
@@ -33,7 +33,9 @@ class Lesson:
 
     def frame(self, slug: str) -> Frame:
         """The frame of a figure, when the figure lives."""
-        frame = next(each for each in self.page.frames if slug in each.url)
+        frame = self.page.locator(f"iframe[src*='{slug}']").element_handle().content_frame()
+        assert frame
+        frame.wait_for_url(lambda url: slug in url)  # the pasted line's is lazy: the page does not wait for it
         frame.wait_for_function(ALIVE, arg=slug)
         return frame
 
@@ -49,7 +51,10 @@ class Lesson:
     def hear(self, kind: str) -> dict[str, Any]:
         """The next message of its kind; what was heard before it is forgotten."""
         found = self.page.wait_for_function(
-            "type => { const k = heard.findIndex(m => m.type === type); return k >= 0 && heard.splice(0, k + 1).at(-1) }",
+            """type => {
+              const k = heard.findIndex(message => message.type === type)
+              return k >= 0 && heard.splice(0, k + 1).at(-1)
+            }""",
             arg=SIGN + kind,
         )
         return dict(found.json_value())
@@ -92,7 +97,7 @@ def alone(page: Page, web_port: int):
 # ---- what the two say to each other
 
 
-def test_a_page_of_another_origin_drives_a_figure_and_hears_of_it(lesson, lessons) -> None:
+def test_a_page_of_another_origin_drives_a_figure_and_hears_of_it(lesson) -> None:
     talk = lesson("saturation", drift=2, spread=2)
     frame = talk.frame("saturation")
     start = {"drift": 2, "spread": 2, "activation": "sigmoid", "batch_norm": False}
@@ -135,7 +140,10 @@ def test_a_figure_is_played_and_stopped_by_its_parent(lesson) -> None:
     assert talk.hear("change")["state"]["step"] == 5000
     talk.say({"type": f"{SIGN}play"})
     frame.wait_for_function(
-        "() => { const {step} = document.querySelector('figure').figure.state.values; return step > 0 && step < 4000 }"
+        """() => {
+          const {step} = document.querySelector("figure").figure.state.values
+          return step > 0 && step < 4000
+        }"""
     )
     talk.say({"type": f"{SIGN}set", "state": {}})
     stopped = talk.hear("change")["state"]["step"]
@@ -208,7 +216,7 @@ def test_an_origin_that_is_not_named_commands_nothing_and_hears_the_height_only(
 
 
 def test_only_the_parent_commands_not_a_neighbour_of_its_origin(lesson, lessons) -> None:
-    folder, origin = lessons
+    folder, _ = lessons
     command = json.dumps({"type": f"{SIGN}set", "state": {"drift": 6}})
     (folder / "neighbour.html").write_text(f"<script>parent.frames[0].postMessage({command}, '*')</script>")
     talk = lesson("saturation", drift=2)
