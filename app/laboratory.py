@@ -14,9 +14,9 @@ import jinja2
 from bokeh.document import Document
 from panel.custom import JSComponent
 
-from app import executors, serving
+from app import serving
 from app.scheduler import LimitReached, Limits, Scheduler, Ticket
-from bn_core import training
+from bn_core import executors, training
 from bn_core.checks import Array
 from bn_core.figures.lab import columns
 from widgets.lab import Lab, rows

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from app.executors import Pool, whole_number
+from bn_core.executors import Pool, whole_number
 
 CHUNK_SECONDS = 0.08  # a dozen pictures a second, and a pause that takes hold at once
 ROUND_SECONDS = 0.5  # in which every reader has a turn, if need be with shorter chunks

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.executors import Pool, from_environment, processes
+from bn_core.executors import Pool, from_environment, processes
 from app.scheduler import LimitReached, Limits, Scheduler, Ticket
 from bn_core import training
 from bn_core.network import Architecture
@@ -486,7 +486,7 @@ async def test_workers_have_one_blas_thread() -> None:
 
 SERVER = """
 import multiprocessing, time
-from app.executors import processes
+from bn_core.executors import processes
 pool = processes(2)  # where a worker would import this file, it would start workers itself, and be stopped for it
 print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 time.sleep(60)
