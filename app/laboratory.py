@@ -78,11 +78,12 @@ class Reader:
     def _start(self, lab: Lab) -> None:
         """Train, or go on after a pause."""
         race = lab.race()
-        if {name: ticket.config for name, ticket in self._tickets.items()} == race:
-            if all(ticket.ended != "failed" for ticket in self._tickets.values()):
-                for ticket in self._tickets.values():
-                    ticket.go_on()
-                return
+        held = self._tickets.values()
+        paused = not all(ticket.ended for ticket in held) and not any(ticket.ended == "failed" for ticket in held)
+        if paused and [ticket.config for ticket in held] == [*race.values()]:
+            for ticket in held:
+                ticket.go_on()
+            return
         self.leave()
         try:
             for network, config in race.items():
@@ -176,10 +177,14 @@ def page(html: str) -> jinja2.Template:
     body, end = body.split("</body>")
     panel = (
         "{{ bokeh_css }}{{ bokeh_js }}</head>",
-        "{% for root in docs[0].roots %}<div id='{{ root.elementid }}' data-root-id='{{ root.id }}'></div>{% endfor %}",
+        "{% for root in docs[0].roots %}"
+        "<div id='{{ root.elementid }}' data-root-id='{{ root.id }}'></div>"
+        "{% endfor %}",
         "{{ plot_script }}</body>",
     )
-    return jinja2.Template("".join((_verbatim(head), panel[0], _verbatim(body), *panel[1:], _verbatim(end))))
+    text = "".join((_verbatim(head), panel[0], _verbatim(body), *panel[1:], _verbatim(end)))
+    template: jinja2.Template = jinja2.Template(text)
+    return template
 
 
 def _verbatim(html: str) -> str:

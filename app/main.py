@@ -4,11 +4,12 @@ Readers of the article never come here: `serving.py` answers them with the site,
 """
 
 import panel as pn
+from bokeh.io import curdoc
 
 from app import laboratory, serving
 from widgets import FIGURES
 
 if pn.state.session_args.get("figure", [b""])[-1].decode() == serving.LABORATORY:
-    laboratory.serve(pn.state.curdoc)
+    laboratory.serve(curdoc())
 else:
     pn.Column(*(figure() for figure in FIGURES), sizing_mode="stretch_width").servable(title="Batch Normalization")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import mimetypes
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import floor, nan
+from math import floor, isfinite, nan
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,8 +22,10 @@ import jinja2
 
 from app import opening, references
 from app.article import Section, minutes, sections
+from bn_core import recorded
 from bn_core.published import IMAGENET, SOURCES
 from widgets import FIGURES, Figure, Lab, tokens
+from widgets.lab import rows
 from widgets.markup import figure_markup
 
 HERE = Path(__file__).parent
@@ -83,8 +87,8 @@ def build(session: str | None = None) -> Site:
             for theme in ("light", "dark")
         )
         markup[kind.slug] = figure_markup(figure, script, (light, dark))
-    lab = Lab()
-    script = add("assets/lab.js", _definition(lab))
+    lab = Lab()  # type: ignore[no-untyped-call]
+    script = add("assets/lab.js", _definition(lab) + _catalogue(add))
     markup["lab"] = figure_markup(lab, script, session=session)
     page = templates().get_template
     story = sections()
@@ -141,6 +145,26 @@ def _style() -> str:
 def _definition(figure: Figure) -> str:
     """The script that brings the figure to life."""
     return f'Page.define("{figure.slug}",{figure.payload()})'
+
+
+def _catalogue(add: Callable[[str, str], str]) -> str:
+    """Add the recorded races to the site, each a script of its own; return the one that tells what there is."""
+    entries = []
+    for number, recording in enumerate(each for each in recorded.recordings() if each.detailed):
+        address = f"assets/race-{number}.js"
+        fed, networks = {}, {}
+        for network, course in recording.courses.items():
+            for name, values in rows(network, course.columns, course.divergence).items():
+                numbers = [[float(f"{x:.4g}") if isfinite(x) else None for x in column] for column in values.T]
+                fed[name] = {"columns": numbers, "whole": name.endswith(".divergence")}
+            last = course.divergence.step if course.divergence else recording.settings["steps"]
+            networks[network] = {"step": last}
+        race = json.dumps({"rows": fed, "networks": networks}, separators=(",", ":"))
+        settings = {name: value for name, value in recording.settings.items() if name != "steps"}
+        versioned = add(address, f"Lab.define({number},{race})")
+        steps = recording.settings["steps"]
+        entries.append({"settings": settings, "steps": steps, "number": number, "address": versioned})
+    return f"\nLab.catalogue({json.dumps(entries)})"
 
 
 def _with_figures(html: str, markup: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Races of the laboratory that were run before and are shipped: for readers whom no server trains for, and for the text.
+"""Races of the laboratory that were run before and are shipped: for the text, and where no server trains.
 
 `python -m bn_core.record` makes them. Each file is one race: its settings, what both networks did, the versions that
 computed it, and a hash of all that. Accuracies are exact, as counts of 2,000 digits; the other numbers are rounded to
@@ -26,6 +26,9 @@ from bn_core.training import Config, Divergence, advance, start
 FOLDER = Path(__file__).parent / "data" / "runs"
 DETAILS = ("loss", "low", "middle", "high", "gradient_norms", "slopes", "saturated")
 """The columns that only the races of `detailed` recordings have, beside step and accuracy."""
+
+
+_LARGEST = 3.3e38  # what is larger has gone off the picture long before
 
 
 class DamagedError(ValueError):
@@ -132,7 +135,7 @@ def save(
     detailed: bool,
 ) -> None:
     """Write a recording, whole or not at all."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for network, course in courses.items():
         seen = course.columns or {"step": np.empty(0), "accuracy": np.empty(0)}
         arrays[f"{network}.step"] = seen["step"].astype("u4")
@@ -160,12 +163,11 @@ def digest(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
 
 
 def narrow(values: Array) -> Array:
-    """Return the upper 16 bits of the values as float32, rounded: 8 binary digits, the range kept."""
-    bits = values.astype("f4").view("u4")
+    """Return the upper 16 bits of the values as float32, rounded: 8 binary digits, and all of its range."""
+    bits = np.clip(values, -_LARGEST, _LARGEST).astype("f4").view("u4")
     return ((bits + 0x8000) >> 16).astype("u2")
 
 
 def wide(upper: Array) -> Array:
     """Return the numbers whose upper 16 bits these are."""
     return (upper.astype("u4") << 16).view("f4").astype(float)
-

@@ -13,12 +13,12 @@ const Lab = (() => {
 
     // idle -> running <-> paused -> finished; idle, paused or lost may have something drawn already
     let phase = "connecting", race = 0, of = key(), networks = {}
-    const WORDS = {connecting: "Start", idle: "Start", running: "Pause", paused: "Go on", finished: "Finished", lost: "Go on"}
+    const WORDS = {connecting: "Start", idle: "Start", running: "Pause", paused: "Go on", finished: "Start again", lost: "Go on"}
     function enter(next) {
       phase = next
       el.dataset.phase = phase
       go.textContent = WORDS[phase]
-      go.disabled = ["connecting", "finished"].includes(phase)
+      go.disabled = phase === "connecting"
       stop.disabled = !["running", "paused"].includes(phase)
       describe()
     }
@@ -92,6 +92,7 @@ const Lab = (() => {
     go.addEventListener("click", () => {
       if (phase === "lost") course.again()
       else if (phase === "running") { course.pause(race); enter("paused") }
+      else if (phase === "finished") open("start")
       else { tell(""); enter("running"); course.start(settings(), race) }
     })
     stop.addEventListener("click", () => {
@@ -159,10 +160,14 @@ const Lab = (() => {
   }
 
   // ---- a course from a recording, where no server trains: what was recorded, in some seconds instead of minutes
-  let index = []                      // {settings, steps, address} of each race that was recorded
-  const races = {}                    // address -> {rows, networks}
+  let index = []                      // {settings, steps, number, address} of each race that was recorded
+  const races = {}                    // number -> {rows, networks}
   const catalogue = list => { index = list }
-  const define = (address, recording) => { races[address] = recording }
+  const define = (number, recording) => {
+    // What JSON has no word for is no number.
+    for (const {columns} of Object.values(recording.rows)) for (const column of columns) column.forEach((value, k) => { column[k] = value ?? NaN })
+    races[number] = recording
+  }
   const SECONDS = 8                   // for a whole race
   function recorded(el, figure, load) {
     const {axes} = figure.state
@@ -208,11 +213,11 @@ const Lab = (() => {
       async function start(settings, race) {
         const {nearest, fits} = find(settings)
         if (!fits) return look(settings, race)
-        const {address} = nearest, go_on = playing?.address === address
+        const {number, address} = nearest, go_on = playing?.number === number
         if (!go_on) shown = 0
-        const run = playing = {address}
+        const run = playing = {number}
         try {
-          if (!races[address]) await load(address)
+          if (!races[number]) await load(address)
         } catch (error) {
           return hear({race, refused: `The recording could not be read: ${error.message}.`})
         }
@@ -222,13 +227,13 @@ const Lab = (() => {
           if (playing !== run) return
           const to = Math.min(settings.steps, shown + settings.steps * (now - last) / 1000 / SECONDS)
           last = now
-          hear({race, ...piece(races[address], shown, to, settings.steps)})
+          hear({race, ...piece(races[number], shown, to, settings.steps)})
           shown = to
           if (shown < settings.steps) requestAnimationFrame(tick)
         }
         requestAnimationFrame(tick)
       }
-      return {look, start, pause() { playing = {address: playing?.address} }, stop() { playing = null }}
+      return {look, start, pause() { playing = {number: playing?.number} }, stop() { playing = null }}
     })
     desk.opened()
   }

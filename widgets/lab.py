@@ -29,7 +29,7 @@ _BESIDE = dict(zip(NETWORKS, (22, -6), strict=True))
 """How far below the end of its curve a network's name stands, in pixels."""
 _LAYERS = range(1, MOST_LAYERS + 2)  # the output's is the last
 _STEPS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
-_RATES = tuple(float(f"{digit}e{power}") for power in range(-3, 1) for digit in (1, 1.5, 2, 3, 5, 7)) + (10.0,)
+_RATES = (*(float(f"{digit}e{power}") for power in range(-3, 1) for digit in (1, 1.5, 2, 3, 5, 7)), 10.0)
 _FIRST_STEP = 20
 _CHANCE = 0.15
 """Below this share of the held-out digits a network has learned nothing: always saying “1” is right on 11 %."""
@@ -91,7 +91,9 @@ class Lab(Figure):
                    on_plot="accuracy")  # fmt: skip
     neuron = Range(positions(1, NEURONS, 1), 1, label="Unit watched")
 
-    training = ("learning_rate", "weight_scale", "activation", "hidden_layers", "batch_size", "momentum", "steps", "seed")
+    training = (
+        "learning_rate", "weight_scale", "activation", "hidden_layers", "batch_size", "momentum", "steps", "seed",
+    )  # fmt: skip
     """The controls that decide what the networks do; the others only decide what is shown of it."""
 
     presets = {
@@ -209,7 +211,7 @@ class Lab(Figure):
     def plots(cls, source: Mapping[str, ColumnDataSource]) -> list[BokehPlot]:
         time: dict[str, Any] = {
             "x": (_FIRST_STEP, 10_000),
-            "x_ticks": {10.0**k: f"{10**k:,}".replace(",", "\u202f") for k in range(2, 5)} | {25.0: "25", 50_000.0: "50\u202f000"},
+            "x_ticks": {float(step): Number().text(step) for step in (25, 100, 1_000, 10_000, 50_000)},
             "x_axis_type": "log",
         }
         accuracy = plot(
@@ -220,7 +222,7 @@ class Lab(Figure):
             network: plot(f"{network}-input", f"What the watched unit gets, {words}", y=(-2, 2), height=210, **time)
             for network, words in _WORDS.items()
         }
-        layers = {"x": (0.5, 4.5), "x_ticks": list(_LAYERS), "height": 210, "x_label": "layer"}
+        layers: dict[str, Any] = {"x": (0.5, 4.5), "x_ticks": list(_LAYERS), "height": 210, "x_label": "layer"}
         gradients = plot(
             "gradients", "Length of the gradient on each layer’s weights", y=(_TINY, _HUGE), y_axis_type="log",
             y_ticks={1e-8: "10⁻⁸", 1e-6: "10⁻⁶", 1e-4: "10⁻⁴", 1e-2: "10⁻²", 1.0: "1", 100.0: "100"}, **layers,
@@ -245,7 +247,8 @@ class Lab(Figure):
                 text_font=value(FONT), text_font_size="12px", x_offset=-8, y_offset=_BESIDE[network], **OVERLAY,
             )  # fmt: skip
             panel = inputs[network]
-            panel.varea("step", y1="low", y2="high", source=source[network], fill_color=color(f"{token}-tint"), **OVERLAY)
+            tint = color(f"{token}-tint")
+            panel.varea("step", y1="low", y2="high", source=source[network], fill_color=tint, **OVERLAY)
             panel.line("step", "middle", source=source[network], **line)
             for layer_plot, name, height in ((gradients, "gradients", "norm"), (slopes, "slopes", "slope")):
                 layer_plot.line("layer", height, source=source[f"{network}_{name}"], **line)

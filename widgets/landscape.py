@@ -201,15 +201,24 @@ class Landscape(Figure):
             y_axis_type="log", x_label="step", y_ticks={1e-6: "10⁻⁶", 1e-3: "0.001", 1: "1", 1e3: "1000"},
         )  # fmt: skip
         start_x, start_y = np.array(list(STARTS.values())).T
+        # In a source of our own: Bokeh would make one with its columns in another order each time.
+        labels = {
+            "x": start_x,
+            "y": start_y,
+            "text": list(STARTS),
+            "x_offset": [0, -10, 10, 10],
+            "y_offset": [10, 0, 0, 0],
+            "align": ["center", "right", "left", "left"],
+            "baseline": ["top", "middle", "middle", "middle"],
+        }
         maps = []
         for name, side in _SIDES.items():
             p = plot(name, _NAMES[name], ends, ends, height=420)
             _contours(p, side)
             p.scatter("x", "y", source=source["starts"], size=12, fill_color=color("plot"), line_color=color("axis"))
             p.text(
-                x=start_x, y=start_y, text=list(STARTS), x_offset=[0, -10, 10, 10], y_offset=[10, 0, 0, 0],
-                text_align=["center", "right", "left", "left"],
-                text_baseline=["top", "middle", "middle", "middle"],
+                "x", "y", source=ColumnDataSource(labels, syncable=False), text="text", text_align="align",
+                text_baseline="baseline", x_offset="x_offset", y_offset="y_offset",
                 text_font=value(FONT), text_font_size="12px", text_color=color("muted"),
             )  # fmt: skip
             maps.append(p)

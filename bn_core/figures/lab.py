@@ -22,7 +22,7 @@ EVALUATE_EVERY = 25  # steps from one record to the next
 NEURONS = 5  # of the last hidden layer, whose inputs are watched
 MOST_LAYERS = 6
 NETWORKS = ("plain", "normalized")
-WEIGHT_SCALES: tuple[WeightScale, ...] = (0.01, 0.05, 0.1, FAN_IN)
+WEIGHT_SCALES: tuple[WeightScale, ...] = (0.01, 0.05, 0.1, "1/sqrt(fan_in)")
 
 
 def race(

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bn_core.executors import Pool, from_environment, processes
 from app.scheduler import LimitReached, Limits, Scheduler, Ticket
 from bn_core import training
+from bn_core.executors import Pool, from_environment, processes
 from bn_core.network import Architecture
 
 WORKERS = 2
