@@ -118,14 +118,15 @@ def main(command_line: Sequence[str] | None = None) -> int:
     """Record what is missing."""
     parser = argparse.ArgumentParser(prog="python -m bn_core.record", description="Record the laboratory's races.")
     parser.add_argument("--check", action="store_true", help="train nothing; say what is missing or damaged")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the recordings (default: those that are shipped)")
     wish = parser.parse_args(command_line)
-    todo = list(missing(plans()))
+    todo = list(missing(plans(), wish.folder))
     if wish.check or not todo:
         print("\n".join(f"missing or damaged: {plan.name}" for plan in todo) or "All races are recorded, and whole.")
         return 1 if todo else 0
     pool = executors.from_environment()()
     try:
-        record(todo, pool)
+        record(todo, pool, wish.folder)
     except KeyboardInterrupt:
         print("Interrupted; what is recorded stays, and the next recording goes on.", file=sys.stderr)
         return 130

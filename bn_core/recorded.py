@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -102,9 +104,12 @@ def recordings() -> tuple[Recording, ...]:
 
 def find(settings: Mapping[str, Any]) -> Recording | None:
     """Return the recording of a race, of at least as many steps; None if there is none."""
-    name = name_of(settings)
-    found = (each for each in recordings() if each.name == name and each.settings["steps"] >= settings["steps"])
-    return next(found, None)
+
+    def serves(recording: Recording) -> bool:
+        with_its_steps = {**settings, "steps": recording.settings["steps"]}
+        return dict(recording.settings) == with_its_steps and recording.settings["steps"] >= settings["steps"]
+
+    return next(filter(serves, recordings()), None)
 
 
 def load(path: Path) -> Recording:
@@ -113,13 +118,16 @@ def load(path: Path) -> Recording:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(arrays.pop("about").tobytes())
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        written = about.pop("sha256")
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise DamagedError(f"{path.name} is no recording: {error}") from None
-    if about.pop("sha256") != (found := digest(about, arrays)):
-        raise DamagedError(f"{path.name} is not what was recorded: its numbers have the hash {found[:12]}…")
+    if written != (found := digest(about, arrays)):
+        raise DamagedError(
+            f"{path.name} is not what was recorded: its content has the hash {found[:12]}…, not {written[:12]}…"
+        )
     courses = {}
     for network, broken in zip(NETWORKS, about["divergences"], strict=True):
-        seen = {name.split(".")[1]: wide(a) for name, a in arrays.items() if name.startswith(f"{network}.")}
+        seen = {name: wide(arrays[key]) for name in DETAILS if (key := f"{network}.{name}") in arrays}
         seen["accuracy"] = arrays[f"{network}.accuracy"] / HELD_OUT
         seen["step"] = arrays[f"{network}.step"].astype(float)
         courses[network] = Course(seen, Divergence(*broken) if broken else None)

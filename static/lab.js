@@ -129,7 +129,7 @@ const Lab = (() => {
   const LOST = "The connection to the server is lost. What was drawn stays; “Go on” connects again."
   function live(el, figure) {
     const desk = attach(el, figure, hear => {
-      const say = (what, race, settings) => line.send({do: what, race, settings})
+      const say = (what, race, settings = {}) => line.send({do: what, race, settings})
       waiting.push(() => {
         line.hear = hear
         line.lost = () => hear({lost: LOST})

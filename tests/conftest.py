@@ -141,9 +141,9 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def serving(log: Path) -> Iterator[str]:
-    """Serve the article on a free port; yield the address without the /app at its end."""
-    port = free_port()
+def serving(log: Path, port: int | None = None) -> Iterator[str]:
+    """Serve the article on the port, or a free one; yield the address without the /app at its end."""
+    port = port or free_port()
     base = f"http://localhost:{port}"
     command = [sys.executable, "-m", "panel", "serve", "app", "--port", str(port)]
     with log.open("wb") as written:

@@ -1,0 +1,158 @@
+"""The laboratory in a real browser, with a real server: start, pause, go on, stop, reload, change, restart."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import FrameLocator, Locator, Page, expect
+
+from app import export as exporting
+from bn_core.figures.lab import columns
+from bn_core.training import advance, start
+from tests.conftest import Watched, serving
+from widgets import Lab
+from widgets.lab import rows
+
+LONG = 30_000
+QUICK = "steps=500&weight_scale=1/sqrt(fan_in)"
+
+
+def opened(page: Page, address: str) -> Locator:
+    page.goto(address)
+    figure = page.locator("figure#lab")
+    expect(figure).to_have_attribute("data-phase", re.compile("idle|paused|finished"), timeout=LONG)
+    return figure
+
+
+def go(figure: Locator | FrameLocator) -> Locator:
+    return figure.locator("[data-run=go]")
+
+
+def step(figure: Locator) -> int:
+    return int(figure.locator("[data-readout=plain_step]").get_attribute("data-value") or 0)
+
+
+def wait_until_beyond(steps: int, figure: Locator) -> None:
+    readout = "[data-readout=plain_step]"
+    figure.page.wait_for_function(f"() => Number(document.querySelector('{readout}').dataset.value) > {steps}")
+
+
+def test_a_race_runs_to_its_end_and_says_what_numpy_says(page: Page, served: str, watched: Watched) -> None:
+    figure = opened(page, f"{served}/app?figure=lab&{QUICK}&seed=3")
+    expect(go(figure)).to_have_text("Start")
+    go(figure).click()
+    expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
+    lab = Lab(steps=500, weight_scale="1/sqrt(fan_in)", seed=3)
+    lab.fed = {
+        name: values
+        for network, config in lab.race().items()
+        for name, values in rows(network, columns(advance(start(config), 500)[1])).items()
+    }
+    for name, said in lab.say().items():
+        expect(figure.locator(f"[data-readout={name}]")).to_have_text(said.text)
+    drawn = figure.evaluate("el => Array.from(el.figure.columns['normalized.accuracy'])")
+    assert drawn == list(lab.columns()["normalized.accuracy"])
+    expect(figure.locator(".summary")).to_have_text(lab.summarize())
+    assert watched.problems == []
+
+
+def test_pause_stands_still_go_on_goes_on_and_stop_clears(page: Page, served: str) -> None:
+    figure = opened(page, f"{served}/app?figure=lab&seed=4")
+    go(figure).click()
+    wait_until_beyond(100, figure)
+    go(figure).click()
+    expect(go(figure)).to_have_text("Go on")
+    page.wait_for_timeout(300)
+    stood = step(figure)
+    page.wait_for_timeout(700)
+    assert step(figure) == stood
+    go(figure).click()
+    page.wait_for_function(
+        f"() => Number(document.querySelector('[data-readout=plain_step]').dataset.value) > {stood}"
+    )
+    figure.locator("[data-run=stop]").click()
+    expect(figure).to_have_attribute("data-phase", "idle")
+    expect(figure.locator("[data-readout=plain_outcome]")).to_have_text("not yet started")
+
+
+def test_a_control_that_changes_meanwhile_begins_the_race_anew(page: Page, served: str) -> None:
+    figure = opened(page, f"{served}/app?figure=lab&seed=5")
+    go(figure).click()
+    wait_until_beyond(100, figure)
+    figure.get_by_label("ReLU").check()
+    expect(figure).to_have_attribute("data-phase", "running")
+    wait_until_beyond(25, figure)
+    # What is only shown differently is not trained again.
+    before = step(figure)
+    figure.locator("[data-control=neuron] input").press("ArrowRight")
+    page.wait_for_timeout(300)
+    assert step(figure) >= before
+    figure.locator("[data-run=stop]").click()
+
+
+def test_not_finite_is_an_outcome_in_words(page: Page, served: str) -> None:
+    figure = opened(page, f"{served}/app?figure=lab")
+    figure.get_by_role("button", name="Thirty times the rate").click()
+    expect(figure.locator(".story")).to_contain_text("not finite")
+    go(figure).click()
+    expect(figure.locator("[data-readout=plain_outcome]")).to_have_text(
+        re.compile(r"not finite at step \d+, in layer \d"), timeout=LONG
+    )
+    expect(figure.locator("[data-readout=normalized_outcome]")).to_have_text(re.compile(r"at step \d+"), timeout=LONG)
+    figure.locator("[data-run=stop]").click()
+
+
+def test_in_the_article_it_is_a_frame_that_remembers_across_a_reload(page: Page, served: str) -> None:
+    page.goto(f"{served}/app?lab.seed=6#lab")
+    figure = page.frame_locator("iframe.session").locator("figure#lab")
+    expect(figure).to_have_attribute("data-phase", "idle", timeout=LONG)
+    figure.locator("[data-control=hidden_layers] input").press("ArrowRight")
+    page.wait_for_function("() => location.search.includes('lab.hidden_layers=4')")
+    go(figure).click()
+    expect(figure.locator(".pace")).to_contain_text("steps/s", timeout=LONG)
+    page.reload()
+    figure = page.frame_locator("iframe.session").locator("figure#lab")
+    # The server still has it, from the last chunk.
+    expect(figure).to_have_attribute("data-phase", "paused", timeout=LONG)
+    expect(figure.locator("[data-control=hidden_layers] output")).to_have_text("4")
+    expect(figure.locator("[data-control=seed] output")).to_have_text("6")
+    assert int(figure.locator("[data-readout=plain_step]").get_attribute("data-value") or 0) > 0
+
+
+def test_a_server_that_goes_away_and_comes_back(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path / "first.log") as address:
+        figure = opened(page, f"{address}/app?figure=lab&seed=7")
+        go(figure).click()
+        wait_until_beyond(50, figure)
+    expect(figure).to_have_attribute("data-phase", "lost", timeout=LONG)
+    expect(figure.locator(".notices")).to_contain_text("connection to the server is lost")
+    kept = step(figure)
+    assert kept > 50
+    go(figure).click()
+    expect(figure.locator(".notices")).to_contain_text("still does not answer")
+    assert step(figure) == kept
+    with serving(tmp_path / "second.log", int(address.rpartition(":")[2])):
+        go(figure).click()
+        expect(figure).to_have_attribute("data-phase", "running", timeout=LONG)
+        expect(figure.locator("[data-control=seed] output")).to_have_text("7")
+        wait_until_beyond(0, figure)
+
+
+# ---- without a server
+
+
+def test_from_a_file_recordings_are_played(page: Page, tmp_path: Path, watched: Watched) -> None:
+    exporting.export(tmp_path / "public", lambda _: None)
+    figure = opened(page, (tmp_path / "public" / "lab.html").as_uri())
+    expect(figure.locator(".recording")).to_be_visible()
+    go(figure).click()
+    expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
+    expect(figure.locator("[data-readout=normalized_outcome]")).to_have_text("at step 125")
+    # What was not recorded is said, and the nearest is offered.
+    figure.locator("[data-control=learning_rate] input").press("ArrowRight")
+    expect(figure.locator(".notices")).to_contain_text("was not recorded")
+    figure.get_by_role("button", name="nearest recording").click()
+    expect(figure.locator("[data-control=learning_rate] output")).to_have_text("0.1")
+    expect(figure.locator("[data-run=nearest]")).to_be_hidden()
+    assert watched.problems == []
