@@ -118,7 +118,9 @@ def main(command_line: Sequence[str] | None = None) -> int:
     """Record what is missing."""
     parser = argparse.ArgumentParser(prog="python -m bn_core.record", description="Record the laboratory's races.")
     parser.add_argument("--check", action="store_true", help="train nothing; say what is missing or damaged")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the recordings (default: those that are shipped)")
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="of the recordings (default: those that are shipped)"
+    )
     wish = parser.parse_args(command_line)
     todo = list(missing(plans(), wish.folder))
     if wish.check or not todo:

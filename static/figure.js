@@ -187,9 +187,8 @@ const Figure = (() => {
 
     // What a control's label or a readout says.
     const text = name => Object.hasOwn(controls, name) ? state.text(name) : says[name].textContent
-    const summarize = () => {
-      el.querySelector(".summary").textContent = summary.replace(/\{(\w+)\}/g, (_, name) => text(name))
-    }
+    const fill = words => words.replace(/\{(\w+)\}/g, (_, name) => text(name))
+    const summarize = () => { el.querySelector(".summary").textContent = fill(summary) }
 
     const details = el.querySelector(".data")
     const tabulate = () => { if (details.open) details.querySelector("div").replaceChildren(...TakeAway.tables(figure)) }
@@ -214,11 +213,13 @@ const Figure = (() => {
     const control_of = target => target.closest("[data-control], [data-twin]")
     const name_of = box => box.dataset.control ?? box.dataset.twin
     el.addEventListener("input", ({target}) => {
-      const name = name_of(control_of(target))
+      const box = control_of(target)
+      if (!box) return
+      const name = name_of(box)
       stop()
       state.assign({[name]: state.axes[name].from_input(target)})
     })
-    el.addEventListener("change", () => state.settle())
+    el.addEventListener("change", ({target}) => { if (control_of(target)) state.settle() })
     const resolve = ({values}) => Object.fromEntries(Object.entries(values).map(([name, {value, column}]) => [name, column ? columns[column][0] : value]))
     el.addEventListener("click", ({target}) => {
       const button = target.closest("button")
@@ -298,13 +299,14 @@ const Figure = (() => {
     fit()
     new ResizeObserver(() => requestAnimationFrame(fit)).observe(el)
 
-    const figure = {spec, state, columns, plots, text, show, shown, stop}
+    const figure = {spec, state, columns, plots, text, fill, show, shown, move, stop}
     const recolour = colour(plots, colors), theme = () => recolour(getComputedStyle(el))
     theme()
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme)
     addEventListener("themechange", theme)
     await show()
     summarize()
+    tabulate()      // a reader may have unfolded the numbers before
     el.dataset.live = ""
     return figure
   }

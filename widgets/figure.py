@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import panel as pn
@@ -84,6 +84,23 @@ class Preset:
         return {"values": values, "note": self.note}
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a class commits to before it sees: `answers[right]` is right, as the figure shows in another state.
+
+    It is asked in the state `start` and answered in `state`: each says how it differs from the one before, the
+    first from the figure's own beginning. In `text` and `why`, `{name}` stands for the text of a label or readout
+    in the state that answers, so that no number is typed.
+    """
+
+    text: str
+    answers: tuple[str, ...]
+    right: int
+    state: Mapping[str, Any]
+    why: str
+    start: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Position:
     """One state of a figure's controls, as frames ask for it."""
 
@@ -122,6 +139,8 @@ class Figure(pn.viewable.Viewer):
     readout's text."""
     readouts: ClassVar[dict[str, Readout]]
     presets: ClassVar[dict[str, Preset]] = {}
+    question: ClassVar[Question | None] = None
+    """What “Predict first” asks, if there is something to ask."""
     ranges: ClassVar[dict[str, str]] = {}
     """Plot and axis, such as `"loss.y"` -> the column with the ends of what it shows."""
     tables: ClassVar[dict[str, dict[str, str]]] = {}
@@ -193,9 +212,13 @@ class Figure(pn.viewable.Viewer):
 
     def summarize(self) -> str:
         """The summary of the present state."""
+        return self.fill(self.summary)
+
+    def fill(self, words: str) -> str:
+        """The words with each `{name}` replaced by the text of that label or readout in the present state."""
         texts = {name: control.text(getattr(self, name)) for name, control in self.controls().items()}
         texts |= {name: said.text for name, said in self.say().items()}
-        return re.sub(r"\{(\w+)\}", lambda name: texts[name[1]], self.summary)
+        return re.sub(r"\{(\w+)\}", lambda name: texts[name[1]], words)
 
     def csv(self) -> str:
         """The data behind the picture in the present state, as the page's “Data (CSV)” saves them."""
@@ -207,9 +230,27 @@ class Figure(pn.viewable.Viewer):
 
     def apply(self, preset: str) -> None:
         """Set the controls as the preset does."""
+        self._assign(self.presets[preset].values)
+
+    def _assign(self, values: Mapping[str, Any]) -> None:
         columns = self.columns()
-        values = self.presets[preset].values.items()
-        self.param.update(**{n: float(columns[v.name][0]) if isinstance(v, Column) else v for n, v in values})
+        self.param.update(
+            **{name: float(columns[v.name][0]) if isinstance(v, Column) else v for name, v in values.items()}
+        )
+
+    @classmethod
+    def asked(cls) -> Self:
+        """The figure as it stands while its question is asked."""
+        assert cls.question
+        return cls(**cls.question.start)
+
+    @classmethod
+    def answered(cls) -> Self:
+        """The figure in the state that answers its question."""
+        assert cls.question
+        figure = cls.asked()
+        figure._assign(cls.question.state)
+        return figure
 
     # ---- what the browser gets
 
@@ -250,6 +291,13 @@ class Figure(pn.viewable.Viewer):
             "readouts": {name: readout.json() for name, readout in self.readouts.items()},
             "training": self.training,
             "presets": {name: preset.json() for name, preset in self.presets.items()},
+            "question": self.question
+            and {
+                "start": self.asked().state,
+                "state": self.answered().state,
+                "right": self.question.right,
+                "why": self.question.why,
+            },
             "ranges": self.ranges,
             "summary": self.summary,
             "colors": tokens.by_color(),

@@ -15,7 +15,7 @@ from bn_core.activations import sigmoid
 from bn_core.figures.identity import EPSILONS, MEAN, NEAR_LINEAR, SIZE, STD, draws, identity, undo
 
 from .controls import Choice, Range, steps
-from .figure import Figure, Preset, Readout, Sources
+from .figure import Figure, Preset, Question, Readout, Sources
 from .frames import Column, Control, Product, Sum, Take, constant, measure
 from .numbers import Number
 from .plots import FONT, OVERLAY, plot
@@ -57,6 +57,20 @@ class Identity(Figure):
         "standard": Preset("Set to standard", {"gamma": 1.0, "beta": 0.0}),
         "forget_epsilon": Preset("Identity, but forget ε", {"gamma": STD, "beta": MEAN}),
     }
+    question = Question(
+        "A batch has been normalized. Now γ becomes √(Var + ε), and β becomes the mean that the batch had. "
+        "What comes out?",
+        (
+            "A standard normal distribution",
+            "The mean and spread of the input, in another shape",
+            "The input again, value for value",
+            "The input, pressed into the sigmoid’s straight middle",
+        ),
+        2,
+        {"gamma": Column("undo.gamma"), "beta": Column("undo.beta")},
+        "The largest distance between y and x is {residual}: at most the rounding of the arithmetic. γ gives the "
+        "spread back and β the mean, so the layer can still do all that it could before.",
+    )
     readouts = {
         "mean": Readout("Mean of y", "numbers.mean", Number(3)),
         "std": Readout("Standard deviation of y", "numbers.std", Number(3)),

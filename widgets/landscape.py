@@ -26,7 +26,7 @@ from bn_core.figures.landscape import (
 from bn_core.figures.landscape import Landscape as Bowl
 
 from .controls import Choice, Range
-from .figure import Case, Figure, Preset, Readout, Sources
+from .figure import Case, Figure, Preset, Question, Readout, Sources
 from .frames import Column, Frame, Pick, Take, constant, measure
 from .numbers import Number
 from .plots import FONT, OVERLAY, plot, rounded
@@ -111,6 +111,20 @@ class Landscape(Figure):
         ),
         "both": Preset("Beyond both ceilings", {"learning_rate": float(LEARNING_RATES[60]), "steps": 40.0}),
     }
+    question = Question(
+        "On the left, the learning rate has a ceiling: {without_ceiling}. Now both sides get {learning_rate}. What "
+        "happens on the right, with batch normalization?",
+        (
+            "It converges: any rate is safe there",
+            "It diverges, too",
+            "It oscillates as it converges",
+            "It is caught in a ripple",
+        ),
+        1,
+        {"learning_rate": float(LEARNING_RATES[60])},
+        "With batch normalization: {with_verdict}. The ceiling there is {with_ceiling}, and not {without_ceiling} "
+        "as on the left. Batch normalization raises the ceiling; it does not remove it.",
+    )
     readouts = {name: readout for side in _SIDES for name, readout in _readouts(side).items()}
 
     _path = {"step": "step", "x": "x", "y": "y", "loss": "loss"}

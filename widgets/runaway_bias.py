@@ -20,7 +20,7 @@ from bn_core.figures.runaway_bias import (
 )
 
 from .controls import Choice, Range, steps
-from .figure import Case, Figure, Preset, Readout, Sources
+from .figure import Case, Figure, Preset, Question, Readout, Sources
 from .frames import Column, Control, Frame, Take, constant
 from .numbers import Number
 from .plots import FONT, OVERLAY, plot
@@ -61,6 +61,20 @@ class RunawayBias(Figure):
         "see": Preset("Let the gradient see it", {"step": float(STEPS), "gradient": "aware"}),
         "half": Preset("In half precision", {"step": float(STEPS), "gradient": "naive", "precision": "float16"}),
     }
+    question = Question(
+        "The gradient does not know that the mean moves along with the bias. What have bias and loss done after "
+        "{step} steps?",
+        (
+            "Both have settled",
+            "The bias has grown, and the loss has not changed",
+            "The bias has settled, and the loss has fallen",
+            "Both have grown",
+        ),
+        1,
+        {"step": float(STEPS), "gradient": "naive"},
+        "The bias stands at {bias}, and the loss is {loss}, as at the start. The mean takes away whatever the bias "
+        "adds, so the gradient stays {bias_gradient} and asks for the same step again and again.",
+    )
     readouts = {
         "bias": Readout("Bias b", "now.bias", Number(2, small=1e-3)),
         "bias_gradient": Readout("Gradient on b", "now.bias_gradient", Number(3, small=1e-3)),

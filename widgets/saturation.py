@@ -12,7 +12,7 @@ from bn_core.activations import ACTIVATIONS
 from bn_core.figures.saturation import SEED, SIZE, saturation, standard_batch
 
 from .controls import Choice, Range, Switch, steps
-from .figure import Figure, Preset, Readout, Sources
+from .figure import Figure, Preset, Question, Readout, Sources
 from .frames import Along, Column, Control, Frame, Product, Take, constant
 from .numbers import Number
 from .plots import OVERLAY, plot
@@ -58,6 +58,14 @@ class Saturation(Figure):
         "push": Preset("Push the mean to 6", {"drift": 6.0, "batch_norm": False}),
         "rescue": Preset("…and switch it on", {"drift": 6.0, "batch_norm": True}),
     }
+    question = Question(
+        "The mean of the batch drifts to {drift}. How much of the gradient still passes the sigmoid?",
+        ("Less than a fiftieth of it", "About a tenth of it", "About half of it", "Nearly all of it"),
+        0,
+        {"drift": 6.0},
+        "With the mean at {drift}, {gradient_signal} of the gradient passes, and ten such layers would leave "
+        "{after_10}. Now switch batch normalization on.",
+    )
     readouts = {
         "batch_mean": Readout("Mean of what the activation sees", "numbers.batch_mean", Number(2)),
         "mean_slope": Readout("Mean slope", "numbers.mean_slope", Number(4, small=1e-4)),

@@ -22,7 +22,7 @@ from bn_core.figures.steps_to_accuracy import (
 from bn_core.published import IMAGENET
 
 from .controls import Choice, Range
-from .figure import Case, Figure, Preset, Readout, Sources
+from .figure import Case, Figure, Preset, Question, Readout, Sources
 from .frames import Control, Frame, Take, constant
 from .numbers import Number
 from .plots import FONT, OVERLAY, plot
@@ -111,6 +111,15 @@ class StepsToAccuracy(Figure):
         "sigmoid": Preset("The sigmoid’s best", {"target": IMAGENET["bn_x5_sigmoid"].max_accuracy}),
         "best": Preset("The best", {"target": IMAGENET["bn_x30"].max_accuracy}),
     }
+    question = Question(
+        "Inception took {inception_steps} to reach {target}. How many did it take with batch normalization and a "
+        "bolder learning rate?",
+        ("About as many", "About half as many", "About a fifth as many", "Less than a tenth as many"),
+        3,
+        {"target": COMMON_ACCURACY},
+        "BN-x5 took {bn_x5_steps}, {bn_x5_ratio} times fewer. Batch normalization alone took {bn_baseline_steps}; "
+        "the rest came with the rate, and with other changes that went along with it.",
+    )
     readouts = {
         "reference": Readout(
             "Compared with",
