@@ -36,8 +36,9 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
 from app import references
-from bn_core import figures, listing, measured, published, worked
+from bn_core import figures, listing, measured, mnist, published, recorded_results, worked
 from bn_core.activations import sigmoid_slope
+from bn_core.recorded_results import Outcome
 from widgets import FIGURES, Figure
 from widgets.controls import AnyControl, Range
 from widgets.markup import bare
@@ -115,6 +116,7 @@ def _words(equations: dict[str, int]) -> dict[str, Any]:
     return {
         "num": num,
         "percent": percent,
+        "reached": reached,
         "row": row,
         "word": word,
         "says": says,
@@ -131,6 +133,8 @@ def _words(equations: dict[str, int]) -> dict[str, Any]:
         "sources": published.SOURCES,
         "runs": published.IMAGENET,
         "measured": measured,
+        "mnist": mnist,
+        "results": recorded_results,
         "four": worked.four_examples(),
         "worked": worked,
         "millions": millions,
@@ -158,6 +162,15 @@ def percent(share: float, digits: int = 0) -> str:
 def millions(count: float) -> str:
     """A count of steps in millions, with one digit after the point."""
     return num(count, 1, "million", scale=1e-6)
+
+
+def reached(outcome: Outcome) -> str:
+    """The steps in which the seeds of a recorded race reached the target: the median (the least to the most)."""
+    if outcome.median is not None and len(outcome.steps) == outcome.seeds:
+        return f"{num(outcome.median)} ({num(outcome.steps[0])}–{num(outcome.steps[-1])})"
+    if len(outcome.diverged) == outcome.seeds:
+        return f"not finite by step {num(outcome.diverged[0])}–{num(outcome.diverged[-1])}"
+    return f"{word(len(outcome.steps)).replace('zero', 'none')} of {word(outcome.seeds)}"
 
 
 def row(values: Sequence[float], digits: int = 0) -> str:

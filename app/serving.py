@@ -118,4 +118,7 @@ def page_handler(session_handler: type[RequestHandler]) -> type[RequestHandler]:
             else:
                 send(self, site().get(f"{name}.html", site()["index.html"]))
 
+        async def head(self, *args: Any, **keywords: Any) -> None:
+            """Say that the server is there, without making a session for it."""
+
     return PageHandler

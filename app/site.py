@@ -31,8 +31,8 @@ from widgets.markup import figure_markup
 HERE = Path(__file__).parent
 STATIC = HERE.parent / "static"
 BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js" / "bokeh.min.js"
-SCRIPTS = ("numbers.js", "frames.js", "takeaway.js", "figure.js", "lab.js", "page.js", "reading.js")
-STYLES = ("page.css", "figure.css", "article.css", "embed.css")
+SCRIPTS = ("numbers.js", "frames.js", "takeaway.js", "figure.js", "lab.js", "present.js", "page.js", "reading.js")
+STYLES = ("page.css", "figure.css", "article.css", "embed.css", "present.css")
 MADE_BY = "Batch Normalization explainer, single file"
 """By which a page that `single` has made is known again."""
 

@@ -27,6 +27,7 @@ from bn_core.recorded import FOLDER, Course, DamagedError, load, name_of, save, 
 
 SEEDS = range(5)
 FULL = 50_000  # steps, as in the paper
+GRID_STEPS = 3_000  # at each rate and activation
 LEARNING_RATES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 DEFAULTS: dict[str, Any] = {
@@ -68,7 +69,7 @@ def plans() -> list[Plan]:
             want(seed, 10_000, weight_scale=weight_scale)
         for activation in ACTIVATIONS:
             for learning_rate in LEARNING_RATES:
-                want(seed, 3_000, activation=activation, learning_rate=learning_rate, weight_scale=FAN_IN)
+                want(seed, GRID_STEPS, activation=activation, learning_rate=learning_rate, weight_scale=FAN_IN)
     for weight_scale in (0.05, 0.1):
         want(0, FULL, weight_scale=weight_scale)
     return list(wanted.values())

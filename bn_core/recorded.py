@@ -115,7 +115,7 @@ def find(settings: Mapping[str, Any]) -> Recording | None:
 def load(path: Path) -> Recording:
     """Read a recording. Raises DamagedError if it is not what was recorded."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(arrays.pop("about").tobytes())
         written = about.pop("sha256")

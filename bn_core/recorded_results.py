@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from math import inf, nan
+from typing import Any, TypeAlias
 
-from bn_core.figures.lab import NETWORKS, STORIES
-from bn_core.record import DEFAULTS, FULL, SEEDS
+from bn_core.figures.lab import NETWORKS, STORIES, WEIGHT_SCALES
+from bn_core.network import FAN_IN, WeightScale
+from bn_core.record import DEFAULTS, FULL, GRID_STEPS, LEARNING_RATES, SEEDS
 from bn_core.recorded import Course, Recording, find
 
 TARGET = 0.85
 """Share of the held-out digits."""
+
+Outcomes: TypeAlias = "dict[str, Outcome]"
+"""By the names of `NETWORKS`."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,42 @@ class Outcome:
         return self.steps[middle] if middle < len(self.steps) else None
 
 
-def story(name: str) -> dict[str, Outcome]:
-    """Return what came of a story of the laboratory, by network."""
-    return outcomes(**{"steps": 10_000, **STORIES[name].settings})
+def story(name: str) -> Outcomes:
+    """Return what came of a story of the laboratory."""
+    return outcomes(**STORIES[name].settings)
 
 
-def outcomes(steps: int, **settings: Any) -> dict[str, Outcome]:
-    """Return what came of a race on each seed in so many steps, by network; arguments as those of `race`.
+def at_weights(weight_scale: WeightScale) -> Outcomes:
+    """Return what came of the paper's network with these first weights; the smallest were given the most time."""
+    small = STORIES["small-weights"].settings
+    steps = small["steps"] if weight_scale == small["weight_scale"] else STORIES["paper"].settings["steps"]
+    return outcomes(steps, weight_scale=weight_scale)
+
+
+def ratios() -> list[float]:
+    """Return the ratios at all first weights that were recorded, from the smallest."""
+    return sorted(ratio(at_weights(weight_scale)) for weight_scale in WEIGHT_SCALES)
+
+
+def at_rate(learning_rate: float, activation: str = "sigmoid") -> Outcomes:
+    """Return what came of three layers with weights of 1/sqrt(fan_in) at one of the rates that were recorded."""
+    return outcomes(GRID_STEPS, learning_rate=learning_rate, activation=activation, weight_scale=FAN_IN)
+
+
+def at_best_rate(activation: str = "sigmoid") -> Outcomes:
+    """Return what came of each network at the rate, of those recorded, at which its median was the smallest."""
+    races = [at_rate(learning_rate, activation) for learning_rate in LEARNING_RATES]
+    return {network: min((race[network] for race in races), key=_median_or_never) for network in NETWORKS}
+
+
+def ratio(races: Outcomes) -> float:
+    """Return how many times fewer steps batch normalization needs, by the medians; nan where there is none."""
+    plain, normalized = (races[network].median for network in NETWORKS)
+    return plain / normalized if plain and normalized else nan
+
+
+def outcomes(steps: int, **settings: Any) -> Outcomes:
+    """Return what came of a race on each seed in so many steps; arguments as those of `race`.
 
     Raises LookupError where it was not recorded.
     """
@@ -69,6 +103,10 @@ def recording(steps: int, seed: int, **settings: Any) -> Recording:
     if (found := find(wanted)) is None:
         raise LookupError(f"there is no recording of {wanted}: python -m bn_core.record makes those that are planned")
     return found
+
+
+def _median_or_never(outcome: Outcome) -> float:
+    return inf if outcome.median is None else outcome.median
 
 
 def _outcome(courses: list[Course], steps: int) -> Outcome:

@@ -16,14 +16,15 @@ const Page = (() => {
 
   // ---- the address: `drift=6` on a figure's own page, `saturation.drift=6` on any
   const NOT_OF_A_FIGURE = ["figure", "go", ...(embed?.OPTIONS ?? [])]
+  const asked_for = query => query.getAll("figure").at(-1)     // as the server has it: the last one counts
   const is_figure = name => document.getElementById(name)?.matches("figure") ?? false
   function wishes(query) {
-    const of_figure = {}, unknown = []
+    const of_figure = {}, unknown = [], figure = asked_for(query)
+    if (figure !== undefined && figure !== alone) unknown.push(`There is no figure “${figure}”: here is the whole article.`)
     for (const [key, written] of query) {
       const dot = key.indexOf("."), name = dot < 0 ? alone : key.slice(0, dot), control = key.slice(dot + 1)
-      if (NOT_OF_A_FIGURE.includes(key)) {
-        if (key === "figure" && written !== alone) unknown.push(`There is no figure “${written}”: here is the whole article.`)
-      } else if (name && is_figure(name)) (of_figure[name] ??= []).push([control, written])
+      if (NOT_OF_A_FIGURE.includes(key)) continue
+      if (name && is_figure(name)) (of_figure[name] ??= []).push([control, written])
       else unknown.push(`“${key}” in the address is not a control of a figure here, so it is ignored.`)
     }
     return {of_figure, unknown}
@@ -33,8 +34,15 @@ const Page = (() => {
     box.hidden = !notes.length
   }
   function grant(el, wished) {
-    const {state} = el.figure, notes = []
+    const {state, spec} = el.figure, notes = []
+    let predict = false
+    Present.leave(el)
     for (const [control, written] of wished) {
+      if (control === "predict" && spec.question) {
+        predict = ["on", "true", "1"].includes(written)
+        if (!predict && !["off", "false", "0"].includes(written)) notes.push(`“predict=${written}” is not on or off, so it is ignored.`)
+        continue
+      }
       if (!Object.hasOwn(state.axes, control)) {
         notes.push(`“${control}” in the address is not a control of this figure, so it is ignored.`)
         continue
@@ -44,27 +52,27 @@ const Page = (() => {
       if (note) notes.push(note)
     }
     tell(el.querySelector(".notices"), notes)
-    state.settle()
+    predict ? Present.ask(el) : state.settle()
   }
 
   // ---- addresses that bring a state back: of the article or of a figure's page, here or in the export
   const write = value => value === true ? "on" : value === false ? "off" : String(value)
   function bare(file) {
     const address = new URL(file ?? location.href, location.href)
-    const figure = (file?.includes("?") || (!file && alone)) && address.searchParams.get("figure")
+    const figure = (file?.includes("?") || (!file && alone)) && asked_for(address.searchParams)
     address.search = figure ? `?figure=${figure}` : ""
     address.hash = ""
     return address
   }
-  function with_state(address, {values}, key) {
-    for (const [control, value] of Object.entries(values)) address.searchParams.set(key(control), write(value))
+  const asking = el => Present.asks(el) ? [["predict", "on"]] : []
+  function with_state(address, el, key) {
+    for (const [control, value] of [...Object.entries(el.figure.state.values), ...asking(el)]) address.searchParams.set(key(control), write(value))
     return address
   }
-  const page_of = ({id, figure, dataset}) =>
-    with_state(bare(alone ? undefined : dataset.session ?? `${id}.html`), figure.state, control => control)
-  function article_at({id, figure}) {
-    const address = with_state(bare(alone ? "index.html" : undefined), figure.state, control => `${id}.${control}`)
-    address.hash = id
+  const page_of = el => with_state(bare(alone ? undefined : el.dataset.session ?? `${el.id}.html`), el, control => control)
+  function article_at(el) {
+    const address = with_state(bare(alone ? "index.html" : undefined), el, control => `${el.id}.${control}`)
+    address.hash = el.id
     return address
   }
   const link = el => (alone ? page_of : article_at)(el).href
@@ -92,7 +100,7 @@ const Page = (() => {
     soon = setTimeout(() => {
       const address = new URL(location.href)
       for (const [figure, controls] of Object.entries(named)) {
-        const own = name => alone ? Object.hasOwn(el.figure.state.axes, name) : name.startsWith(`${figure}.`)
+        const own = name => alone ? name === "predict" || Object.hasOwn(el.figure.state.axes, name) : name.startsWith(`${figure}.`)
         for (const name of [...address.searchParams.keys()].filter(own)) address.searchParams.delete(name)
         for (const [control, value] of controls) address.searchParams.set(alone ? control : `${figure}.${control}`, write(value))
       }
@@ -100,7 +108,8 @@ const Page = (() => {
       try { history.replaceState(history.state, "", address) } catch { /* a page that has no address of its own */ }
     }, PAUSE)
   }
-  const moved = ({id, figure: {state}}) => Object.entries(state.values).filter(([control, value]) => value !== payloads[id].values[control])
+  const differs = ({id}) => ([control, value]) => value !== payloads[id].values[control]
+  const moved = el => [...Object.entries(el.figure.state.values).filter(differs(el)), ...asking(el)]
 
   // ---- a figure comes to life, once
   const lives = {}
@@ -150,6 +159,7 @@ const Page = (() => {
       const patience = setTimeout(() => {
         frame.remove()
         delete el.dataset.session
+        delete el.dataset.seated
         const note = "The laboratory of this server does not open, so recordings are played instead."
         done(come_to_life(el).then(() => tell(el.querySelector(".notices"), [note])))
       }, PATIENCE)
@@ -161,7 +171,6 @@ const Page = (() => {
           clearTimeout(patience)
           first ??= data.state
           seated[el.id] = frame
-          el.dataset.seated = ""
           done()
         }
         if (said === "change") {
@@ -169,6 +178,8 @@ const Page = (() => {
           remember(el, [...mentioned].map(control => [control, data.state[control]]))
         }
       })
+      frame.style.height = `${el.offsetHeight}px`    // so that nothing moves when it opens
+      el.dataset.seated = ""
       el.after(frame)
     })
   }
@@ -225,7 +236,10 @@ const Page = (() => {
         turn = turn.then(() => hydrate(target)).catch(() => {})    // it has said so itself
       }
     }, {rootMargin: "800px"})
-    document.querySelectorAll("figure[data-payload]").forEach(el => near.observe(el))
+    const figures = [...document.querySelectorAll("figure[data-payload]")]
+    // In its frame a figure is seen only when it has told its height.
+    if (document.documentElement.dataset.live !== undefined) figures.forEach(hydrate)
+    else figures.forEach(el => near.observe(el))
   }
   // Sections that nobody has seen have a guessed height, so the browser would land beside what the address names.
   function land() {
@@ -238,7 +252,7 @@ const Page = (() => {
     requestAnimationFrame(() => requestAnimationFrame(() => lay_out("")))     // the heights are remembered by then
   }
   // In the export an address for the server's pages, `?figure=saturation&drift=6`, leads to the same page here.
-  const asked = new URLSearchParams(location.search).get("figure")
+  const asked = asked_for(new URLSearchParams(location.search))
   if (!alone && is_figure(asked)) {
     const address = new URL(`${asked}.html${location.search}`, location.href)
     address.searchParams.delete("figure")

@@ -1,4 +1,4 @@
-"""What is planned is recorded once, in whatever pieces, and an interruption costs no more than what was in the work."""
+"""What is planned is recorded once, in whatever pieces, and an interruption costs little."""
 
 import os
 import signal

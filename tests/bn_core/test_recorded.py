@@ -1,6 +1,9 @@
 """The recorded races are what training gives, carry where they come from, and are refused when they were changed."""
 
 import json
+import struct
+import zipfile
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -156,16 +159,13 @@ def test_training_again_gives_the_accuracies_on_every_seed(seed):
         {"batch_size": 59},
         {"seed": 1},
         {"activation": "tanh"},
-        {"hidden_layers": 4},
     ],
     ids=str,
 )
 def test_a_recording_with_a_wrong_config_would_be_found_out(wrong):
     recording = find(settings())
     for network, config in zip(NETWORKS, race(**settings(**wrong)), strict=True):
-        again = train(config).columns
-        layers = again["slopes"].shape[1]
-        assert layers != 3 or differences(recording.courses[network].columns, again)
+        assert differences(recording.courses[network].columns, train(config).columns)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -287,10 +287,12 @@ def test_a_file_that_is_broken_or_missing_is_refused_in_words(tmp_path, written)
 
 
 def damaged(whole):
-    """The bytes of a file with one of them turned over, in the first part of each array: what the hash is of."""
-    for place in (k for k in range(len(whole)) if whole.startswith(b"PK\x03\x04", k)):
+    """The bytes of a file, with the first of each of its arrays turned over."""
+    with zipfile.ZipFile(BytesIO(whole)) as stored:
+        heads = [whole[member.header_offset :][:30] for member in stored.infolist()]
+    for head in heads:
         content = bytearray(whole)
-        content[place + 150] ^= 0xFF
+        content[whole.index(head) + len(head) + sum(struct.unpack("<HH", head[-4:]))] ^= 0xFF
         yield bytes(content)
 
 
