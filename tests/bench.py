@@ -72,7 +72,7 @@ def finest(figure: type[Figure]) -> tuple[str, Range]:
 
 def scroll_through(page: Page) -> None:
     """Down the page as a reader would, until every figure answers."""
-    for figure in page.locator("figure[data-payload]").all():
+    for figure in page.locator("figure[data-payload]:not([data-session])").all():
         figure.scroll_into_view_if_needed()
         page.wait_for_function("el => el.dataset.live !== undefined", arg=figure.element_handle())
     page.wait_for_timeout(300)

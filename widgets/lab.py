@@ -224,11 +224,11 @@ class Lab(Figure):
         }
         layers: dict[str, Any] = {"x": (0.5, 4.5), "x_ticks": list(_LAYERS), "height": 210, "x_label": "layer"}
         gradients = plot(
-            "gradients", "Length of the gradient on each layer’s weights", y=(_TINY, _HUGE), y_axis_type="log",
+            "gradients", "Gradient on each layer’s weights, length", y=(_TINY, _HUGE), y_axis_type="log",
             y_ticks={1e-8: "10⁻⁸", 1e-6: "10⁻⁶", 1e-4: "10⁻⁴", 1e-2: "10⁻²", 1.0: "1", 100.0: "100"}, **layers,
         )  # fmt: skip
         slopes = plot(
-            "slopes", "Mean slope in each hidden layer, as a share of the peak", y=(-0.04, 1.04),
+            "slopes", "Mean slope of each hidden layer, of the peak", y=(-0.04, 1.04),
             y_ticks={0: "0", 0.5: "50 %", 1: "100 %"}, **layers,
         )  # fmt: skip
         for network, token in _TOKENS.items():

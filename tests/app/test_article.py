@@ -5,14 +5,17 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 import pytest
 
 from app import article, references, site
 from bn_core import BatchNorm, listing, measured, worked
+from bn_core import recorded_results as results
+from bn_core.figures.lab import WEIGHT_SCALES
 from bn_core.published import SOURCES
-from widgets import FIGURES, tokens
+from widgets import FIGURES, Lab, tokens
 from widgets.numbers import MINUS
 
 CLAIMS = {
@@ -168,6 +171,32 @@ def test_numbers_in_the_text_are_those_of_the_figures(html):
         assert words in text
 
 
+def test_the_table_of_recorded_races_has_their_steps_beside_the_published_ones(story):
+    html = next(section.html for section in story if section.name == "what-it-bought")
+    table = html[html.index('id="and-on-your-machine"') :].partition("</table>")[0]
+    rows = [[unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<td.*?</td>", row)] for row in
+            re.findall(r"<tr>.*?</tr>", table, flags=re.DOTALL)][1:]  # fmt: skip
+    published, *ours = [[cell.replace("\u202f", " ") for cell in row] for row in rows]
+    assert published == ["ImageNet, to 72.2 %, published", "31.0 million", "13.3 million", "2.3"]
+    races = [results.at_weights(scale) for scale in WEIGHT_SCALES]
+    races += [results.story(name) for name in ("six-layers", "thirty-times", "saturate", "batch-of-2")]
+    for cells, outcomes in zip(ours, races, strict=True):
+        for cell, outcome in zip(cells[1:], outcomes.values(), strict=False):
+            numbers = [int(number) for number in re.findall(r"\d+", cell.replace(" ", ""))]
+            if outcome.diverged:
+                assert numbers == [outcome.diverged[0], outcome.diverged[-1]]
+            elif outcome.steps:
+                assert numbers == [median(outcome.steps), outcome.steps[0], outcome.steps[-1]]
+            else:
+                assert cell == "none of five"
+
+
+def test_some_seeds_are_not_all():
+    outcome = results.Outcome(5, steps=(100, 200), diverged=(), best=(), last=())
+    assert article.reached(outcome) == "two of five"
+    assert article.reached(results.Outcome(3, (100, 200), (), (), ())) == "two of three"
+
+
 # ---- links
 
 
@@ -290,7 +319,7 @@ def test_notes_are_called_and_lead_back(html):
 
 
 def test_each_figure_stands_once_in_the_order_of_the_story(html, page):
-    slugs = [kind.slug for kind in FIGURES]
+    slugs = [kind.slug for kind in (*FIGURES, Lab)]
     assert re.findall(r"^<!-- figure: ([\w-]+) -->$", html, flags=re.MULTILINE) == slugs
     assert [name for name in re.findall(r'<figure id="([\w-]+)"', page) if name in slugs] == slugs
     assert "<!-- figure:" not in page

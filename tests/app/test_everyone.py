@@ -24,7 +24,7 @@ LOOKS = list(product(("light", "dark"), (390, 1280)))
 
 def read_through(page: Page) -> None:
     """Come near every figure of the page."""
-    for figure in page.locator("figure[data-payload]").all():
+    for figure in page.locator("figure[data-payload]:not([data-session])").all():
         figure.scroll_into_view_if_needed()
         page.wait_for_function(ALIVE, arg=figure.get_attribute("id"))
 
