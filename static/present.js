@@ -77,7 +77,7 @@ const Present = (() => {
 
   // ---- the whole screen
   async function fill_screen(el) {
-    try { await (document.fullscreenElement ? document.exitFullscreen() : el.requestFullscreen()) } catch { /* the browser does not want to, and has its reasons */ }
+    try { await (document.fullscreenElement ? document.exitFullscreen() : el.requestFullscreen()) } catch { /* where a page above does not allow it */ }
   }
   document.addEventListener("fullscreenchange", () => {
     for (const button of document.querySelectorAll("[data-fullscreen]")) {
@@ -147,7 +147,7 @@ const Present = (() => {
     }
     if (!dialog) {
       const rows = Object.entries(KEYS).map(([key, {does}]) => make("div", {}, make("dt", {}, make("kbd", {textContent: key})), make("dd", {textContent: does})))
-      const box = make("input", {type: "checkbox", checked: wanted()}), close = make("button", {type: "button", textContent: "Close"})
+      const box = make("input", {type: "checkbox", checked: wanted()}), close = make("button", {type: "button", textContent: "Close", autofocus: true})
       dialog = make("dialog", {className: "keys"}, make("h2", {id: "keys", textContent: "Keys"}),
         make("p", {textContent: "They move the figure that you look at."}), make("dl", {}, ...rows),
         make("label", {}, box, "Listen to these keys"), close)
