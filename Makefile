@@ -1,17 +1,19 @@
 # Works with GNU make 3.81 (macOS) as well as newer ones, and with BSD or GNU tools.
 # Another Python:  make serve PYTHON=python3.12
 # Another port:    make serve PORT=8000
+# Another folder:  make export DIR=explainer
 # Some tests only: make test ARGS="tests/bn_core -x"
 
 PYTHON ?= python3
 PORT ?= 5006
+DIR ?= public
 ARGS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench stills screenshots
+.PHONY: help serve export test lint bench stills screenshots
 # Two pips at once in one environment would trip over each other.
 .NOTPARALLEL:
 
@@ -26,6 +28,9 @@ serve: $(VENV)/.installed ## show the article at http://localhost:5006/app (PORT
 	@$(PY) -m panel serve app --port $(PORT) \
 		--allow-websocket-origin localhost:$(PORT) --allow-websocket-origin 127.0.0.1:$(PORT)
 
+export: $(VENV)/.installed ## write the explainer as plain files into public/ (DIR=... for another folder)
+	@$(PY) -m app export "$(DIR)"
+
 test: $(VENV)/.installed-test ## run the whole test suite, in a real Chromium too (ARGS=... for pytest)
 	@$(PY) tests/chromium.py
 	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest $(ARGS)
@@ -35,7 +40,7 @@ lint: $(VENV)/.installed-lint ## check style, layout and types
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.installed-test ## measure how fast the article is
+bench: $(VENV)/.installed-test ## measure how fast the article is, and what it weighs
 	@$(PY) tests/chromium.py
 	@OPENBLAS_NUM_THREADS=1 $(PY) -m tests.bench $(ARGS)
 

@@ -160,6 +160,7 @@ const Page = (() => {
         frame.remove()
         delete el.dataset.session
         delete el.dataset.seated
+        el.inert = false
         const note = "The laboratory of this server does not open, so recordings are played instead."
         done(come_to_life(el).then(() => tell(el.querySelector(".notices"), [note])))
       }, PATIENCE)
@@ -237,6 +238,8 @@ const Page = (() => {
       }
     }, {rootMargin: "800px"})
     const figures = [...document.querySelectorAll("figure[data-payload]")]
+    // It will be elsewhere: the focus does not go where it would be lost.
+    for (const el of figures) el.inert = "session" in el.dataset
     // In its frame a figure is seen only when it has told its height.
     if (document.documentElement.dataset.live !== undefined) figures.forEach(hydrate)
     else figures.forEach(el => near.observe(el))

@@ -2,7 +2,8 @@
 
 Prints, for each figure, the time from a pointer move to the painted change, painted frames a second while its
 finest control is dragged at 60 Hz, the bytes of its payload, and the time from coming near to answering; and
-for the page its first contentful paint, blocking time and bytes. Machines are noisy: compare medians of one run.
+for the page its first contentful paint, blocking time and bytes; at the end what has to be loaded, with its goals.
+Machines are noisy: compare medians of one run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.site import build
+from tests import weights
 from tests.conftest import launch, serving
 from widgets import FIGURES, Figure
 from widgets.controls import Range
@@ -159,6 +161,17 @@ def main() -> None:
             print(f"{statistics.median(load[name] for load in loads):8.0f} {unit}")
         print(f"{loads[0]['size'] / 1000:8.0f} kB in all")
         browser.close()
+    print_weights(weights.weigh(site))
+
+
+def print_weights(found: weights.Weights) -> None:
+    """What has to be loaded, and how much it may be."""
+    print(f"\n{found.article:8.0f} kB first load of the exported article, compressed (goal {weights.ARTICLE:.0f})")
+    print(
+        f"\nkB of a figure:     page, compressed (goal {weights.PAGE:.0f})   single file (goal {weights.SINGLE:.0f})"
+    )
+    for slug, page in found.pages.items():
+        print(f"{slug:<20}{page:27.0f} {found.singles[slug]:25.0f}")
 
 
 if __name__ == "__main__":

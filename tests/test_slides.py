@@ -32,7 +32,9 @@ def build(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("npm") is None:
-        pytest.skip("npm is not here, which gets reveal.js")
+        pytest.fail(
+            "npm gets reveal.js, and is not here: apt install npm (Debian, Ubuntu), brew install node (macOS)"
+        )
     folder = tmp_path_factory.mktemp("talk") / "talk"
     built = build(folder)
     assert built.returncode == 0, built.stderr

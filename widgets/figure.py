@@ -105,9 +105,9 @@ class Position:
     """One state of a figure's controls, as frames ask for it."""
 
     def __init__(
-        self, controls: Mapping[str, AnyControl], values: Mapping[str, Any], rows: Mapping[str, Array]
+        self, controls: Mapping[str, AnyControl], values: Mapping[str, Any], rows: Mapping[str, Array] | None = None
     ) -> None:
-        self.controls, self.values, self.rows = controls, values, rows
+        self.controls, self.values, self.rows = controls, values, rows or {}
 
     def value(self, control: str) -> float:
         """The control's value as a number."""

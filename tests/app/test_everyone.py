@@ -53,6 +53,28 @@ def test_axe_finds_nothing_to_object_to(look: Page, served: str, address: str) -
     assert [(v["id"], v["impact"], [n["html"][:200] for n in v["nodes"]][:4]) for v in found] == []
 
 
+@pytest.mark.parametrize("look", LOOKS, indirect=True, ids=lambda look: f"{look[0]}-{look[1]}")
+def test_axe_finds_nothing_in_a_question_its_answer_and_the_list_of_keys(look: Page, served: str) -> None:
+    def violations() -> list[tuple[str, list[str]]]:
+        found = Axe().run(look).response["violations"]
+        return [(v["id"], [n["html"][:200] for n in v["nodes"]][:4]) for v in found]
+
+    for figure in FIGURES:
+        assert figure.question
+        look.goto(f"{served}/app?figure={figure.slug}&predict=on")
+        read_through(look)
+        assert violations() == [], figure.slug
+        look.locator(".question input").last.check()
+        assert violations() == [], figure.slug
+        look.get_by_role("button", name="Show").click()
+        look.wait_for_function("() => document.querySelector('.verdict').textContent")
+        assert violations() == [], figure.slug
+        assert look.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    look.keyboard.press("?")
+    look.wait_for_selector("dialog[open]")
+    assert violations() == []
+
+
 def test_the_summary_of_a_figure_is_spoken_when_a_control_is_let_go_and_not_before(page: Page, served: str) -> None:
     figure = FIGURES[0]
     reader = Reader.of(page, figure, f"{served}/app?figure={figure.slug}")
@@ -179,7 +201,8 @@ def test_controls_are_44_pixels_high_on_a_phone(page: Page, served: str) -> None
     small = page.locator(
         "button, input[type=range], .options label, .switch label, summary, .contents a"
     ).evaluate_all(
-        """all => all.filter(el => el.checkVisibility({contentVisibilityAuto: true})).filter(el => {
+        """all => all.filter(el => el.checkVisibility({contentVisibilityAuto: true}) && !el.closest("[inert]"))
+          .filter(el => {
           const {width, height} = el.getBoundingClientRect()
           return height < 43.5 || width < 43.5
         }).map(el => el.outerHTML.slice(0, 80))"""

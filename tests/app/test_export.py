@@ -16,10 +16,12 @@ from playwright.sync_api import BrowserContext, Page, expect
 from app import export as exporting
 from app import site
 from app.__main__ import main
+from tests import weights
 from tests.app.conftest import Place
 from tests.app.reader import Reader
 from tests.conftest import ROOT, Watched
 from widgets import FIGURES, Figure, Saturation
+from widgets.controls import Range
 
 STATES = {
     "saturation": {"drift": -3.5, "batch_norm": "on", "activation": "tanh"},
@@ -57,6 +59,21 @@ def test_a_figure_says_the_same_numbers_wherever_it_is_read(
     assert reader.state() == {name: control.positions[1] for name, control in figure.controls().items()}
     cut_off.locator("h1").click()
     reader.settle()
+    assert_says_what_numpy_says(reader)
+
+    ranges = {name: control for name, control in figure.controls().items() if isinstance(control, Range)}
+    finest = max(ranges, key=lambda name: len(ranges[name].positions))
+    reader.drag(finest, 0.7)
+    value = reader.state()[finest]
+    assert ranges[finest].index(value) > 0.6 * (len(ranges[finest].positions) - 1)
+    assert reader.label(finest) == ranges[finest].text(value)
+    assert_says_what_numpy_says(reader)
+    reader.at.locator("[data-preset]").last.click()
+    reader.settle()
+    assert_says_what_numpy_says(reader)
+    reader.at.get_by_role("button", name="Reset").click()
+    reader.settle()
+    assert reader.state() == figure().state
     assert_says_what_numpy_says(reader)
 
 
@@ -131,23 +148,15 @@ def test_a_script_within_a_script_cannot_end_it() -> None:
 # ---- weights
 
 
-def test_a_first_load_is_light(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_first_load_is_light() -> None:
     made = site.build()
-
-    def load(page: str, *slugs: str) -> float:
-        text = made[page].body.decode()
-        names = {name for name in made if f'"{name}?' in text and not name.endswith((".png", ".bib"))}
-        assert {f"assets/{slug}.js" for slug in slugs} <= names
-        return sum(len(made[name].gzipped) for name in {page, *names}) / 1000
-
-    article = load("index.html", *(figure.slug for figure in FIGURES))
-    pages = {figure.slug: load(f"{figure.slug}.html", figure.slug) for figure in FIGURES}
-    singles = {figure.slug: len(site.single(figure)) / 1e6 for figure in FIGURES}
-    with capsys.disabled():
-        print(f"\narticle {article:.0f} kB, pages {pages}, single files (MB) {singles}")
-    assert article < 700
-    assert max(pages.values()) < 550
-    assert max(singles.values()) < 2
+    found = weights.weigh(made)
+    for kind in FIGURES:
+        for page in ("index.html", f"{kind.slug}.html"):
+            assert f'"assets/{kind.slug}.js?' in made[page].body.decode(), "or its weight would not be counted"
+    assert found.article < weights.ARTICLE
+    assert max(found.pages.values()) < weights.PAGE
+    assert max(found.singles.values()) < weights.SINGLE
 
 
 # ---- written with care

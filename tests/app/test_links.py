@@ -40,7 +40,7 @@ def test_a_link_brings_back_every_state_alone_and_in_the_article(
     states = st.fixed_dictionaries({name: values_of(control) for name, control in figure.controls().items()})
 
     @settings(
-        max_examples=2,
+        max_examples=5,
         phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
@@ -115,11 +115,24 @@ def test_a_reader_in_a_hurry_does_not_flood_the_history(page: Page, served: str)
 
 def test_an_address_of_the_server_leads_to_the_page_in_the_export(page: Page, web_port: int) -> None:
     base = f"http://localhost:{web_port}/{SUB_PATH}"
-    page.goto(f"{base}/?figure=identity&gamma=2.5&theme=dark")
+    page.goto(f"{base}/?figure=saturation&figure=identity&gamma=2.5&theme=dark")  # the last one counts
     page.wait_for_url(f"{base}/identity.html?gamma=2.5&theme=dark")
     reader = Reader(page, Identity)
     reader.come_near()
     assert reader.state()["gamma"] == 2.5
+
+
+def test_of_two_figures_in_an_address_the_last_one_counts(page: Page, served: str) -> None:
+    reader = Reader.of(page, Identity, f"{served}/app?figure=saturation&figure=identity&gamma=2.5")
+    assert reader.state()["gamma"] == 2.5
+    assert not page.locator(".notices").filter(visible=True).count()
+    reader.set("gamma", 3.0)
+    page.wait_for_timeout(SETTLED)
+    page.reload()
+    reader.come_near()
+    assert reader.state()["gamma"] == 3
+    page.goto(f"{served}/app?figure=identity&figure=nonsense")
+    assert "There is no figure “nonsense”" in page.locator("#notices").inner_text()
 
 
 def test_names_that_every_object_has_are_not_controls(page: Page, served: str, watched: Watched) -> None:

@@ -405,8 +405,8 @@ def test_where_a_page_above_forbids_it_there_is_no_button(page: Page, web_port: 
     with folder_served(tmp_path) as port:
         page.goto(f"http://127.0.0.1:{port}/lesson.html")
         forbidden, allowed = (page.frame_locator("iframe").nth(k) for k in (0, 1))
-        for frame in (forbidden, allowed):
-            frame.locator("figure").scroll_into_view_if_needed()
+        for k, frame in enumerate((forbidden, allowed)):
+            page.locator("iframe").nth(k).scroll_into_view_if_needed()
             expect(frame.locator("figure[data-live]")).to_be_visible()
         expect(forbidden.get_by_role("button", name="Full screen")).to_be_hidden()
         expect(allowed.get_by_role("button", name="Full screen")).to_be_visible()

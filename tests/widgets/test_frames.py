@@ -15,7 +15,9 @@ from widgets.frames import (
     Along,
     Column,
     Control,
+    Fed,
     Frame,
+    Latest,
     Measure,
     Pick,
     Product,
@@ -38,10 +40,10 @@ IN_BROWSER = """text => {
     table.shape = value.shape
     return table
   }
-  const {columns, states} = JSON.parse(text, revive)
+  const {columns, states, fed} = JSON.parse(text, revive)
   const said = states.map(state => {
     const found = {}
-    const told = {index: name => state[name][0], number: name => state[name][1]}
+    const told = {index: name => state[name][0], number: name => state[name][1], fed}
     for (const [name, frame] of columns) {
       const source = name.split(".")[0]
       const find = column => found[column.includes(".") ? column : `${source}.${column}`]
@@ -51,6 +53,10 @@ IN_BROWSER = """text => {
   })
   return JSON.stringify(said)
 }"""
+
+
+FED = {"run.step": [[25.0], [50.0], [75.0]], "run.low": [[1.0, -2.0], [3.0, 4.0], [5.0, -6.0]]}
+"""What has come in: name -> rows."""
 
 
 class State:
@@ -64,6 +70,9 @@ class State:
 
     def value(self, name):
         return self.controls[name][1]
+
+    def fed(self, name):
+        return np.array(FED.get(name, []), ndmin=2)
 
 
 def at(frame: Frame, columns=None, **controls) -> list:
@@ -101,6 +110,7 @@ def in_browser(page: Page):
         asked = {
             "columns": [[name, frame.json()] for name, frame in columns.items()],
             "states": [state.controls for state in states],
+            "fed": {name: np.transpose(rows).tolist() for name, rows in FED.items()},
         }
         said = json.loads(page.evaluate(IN_BROWSER, json.dumps(asked, default=encode, allow_nan=False)))
         return [[np.array([float(v) for v in column]) for column in state] for state in said]
@@ -288,10 +298,42 @@ def test_browser_and_python_agree_on_every_column_of_the_figures(in_browser, kin
     assert_twins(columns, states, in_browser, rtol=1e-12, atol=1e-12)
 
 
+def test_what_was_fed_is_picked_by_a_control_and_is_empty_before(in_browser):
+    columns = {
+        "s.step": Fed("run.step"),
+        "s.low": Fed("run.low", by="neuron"),
+        "s.second": Fed("run.low", place=1),
+        "s.now": Latest("run.low"),
+        "s.none": Fed("walk.step"),
+        "s.no_row": Latest("walk.step"),
+        "s.last": measure("last", "s.none"),
+        "s.reached": measure("first_reaching", "s.step", "s.low", constant(4)),
+        "s.never": measure("first_reaching", "s.none", "s.none", constant(4)),
+        "s.which": measure("which_number", "s.none", "s.never", "s.low"),
+        "s.reach": measure("reach", constant(2), "s.none", "s.second"),
+    }
+    states = [State(neuron=(0, 1.0)), State(neuron=(1, 2.0))]
+    assert_twins(columns, states, in_browser)
+    first = dict(zip(columns, in_python(columns, states[:1])[0], strict=True))
+    assert first["s.low"].tolist() == [1, 3, 5]
+    assert first["s.now"].tolist() == [5, -6]
+    assert first["s.none"].size == 0
+    assert first["s.reached"].tolist() == [75]
+    assert first["s.which"].tolist() == [2]
+    assert first["s.reach"].tolist() == [8]
+
+
 def test_browser_knows_every_statistic(in_browser):
     columns = {"s.x": constant([1, 2, 6]), "s.y": constant([1, 5, 4])}
-    columns |= {f"m.{what}": measure(what, "s.x", "s.y")
-                for what in STATISTICS if what in ("gap", "share_within")}  # fmt: skip
-    columns |= {f"m.{what}": measure(what, "s.x") for what in set(STATISTICS) - {"gap", "share_within"}}
-    columns["m.share_within"] = measure("share_within", "s.x", constant(1.5))
+    one = ("s.x",)
+    of = {
+        "gap": ("s.x", "s.y"),
+        "share_within": ("s.x", constant(1.5)),
+        "last_below": ("s.x", constant(7)),
+        "first_reaching": ("s.x", "s.y", constant(4)),
+        "first_number": (constant(np.nan), "s.y"),
+        "which_number": (constant(np.nan), "s.y", "s.x"),
+        "reach": (constant(2), "s.x", "s.y"),
+    }
+    columns |= {f"m.{what}": measure(what, *of.get(what, one)) for what in STATISTICS}
     assert_twins(columns, [State()], in_browser, rtol=1e-15)
