@@ -84,8 +84,10 @@ const Embed = (() => {
   const longer = length => typeof length === "number" ? length * scale
     : typeof length === "string" && length.endsWith("px") ? `${parseFloat(length) * scale}px`
     : length?.type === "value" ? {...length, value: longer(length.value)} : length
+  const UNWRITTEN = {Title: {text_font_size: "13px"}}     // a document leaves out what is as Bokeh has it anyway
   function enlarge(node) {
     if (scale === 1 || node === null || typeof node !== "object") return
+    if (node.attributes) node.attributes = {...UNWRITTEN[node.name], ...node.attributes}
     for (const [key, part] of Object.entries(node.attributes ?? {})) if (LENGTH.test(key)) node.attributes[key] = longer(part)
     Object.values(node).forEach(enlarge)
   }

@@ -80,7 +80,7 @@ const Page = (() => {
     const address = page_of(el), query = new URLSearchParams(location.search)
     for (const option of embed?.OPTIONS ?? []) if (query.has(option)) address.searchParams.set(option, query.get(option))
     const frame = Object.assign(document.createElement("iframe"), {src: address.href, title: el.getAttribute("aria-label"),
-      width: "100%", height: Math.ceil(el.getBoundingClientRect().height), style: "border:0", allow: "clipboard-write; fullscreen"})
+      width: "100%", height: Math.ceil(el.getBoundingClientRect().height), style: "border:0", allow: "clipboard-write *; fullscreen *"})
     frame.setAttribute("loading", "lazy")
     return frame.outerHTML
   }

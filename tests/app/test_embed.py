@@ -358,10 +358,13 @@ def test_large_type_is_large_on_the_page_and_on_the_plots(alone) -> None:
     def sizes(reader: Reader) -> list[float]:
         readout = reader.at.locator("dd").first.bounding_box()
         assert readout
-        ticks = reader.page.evaluate(
-            "parseFloat(document.querySelector('figure').figure.plots[0].model.below[0].major_label_text_font_size)"
+        on_plot = reader.page.evaluate(
+            """() => {
+              const {below: [axis], title} = document.querySelector("figure").figure.plots[0].model
+              return [axis.major_label_text_font_size, title.text_font_size].map(parseFloat)
+            }"""
         )
-        return [readout["height"], ticks]
+        return [readout["height"], *on_plot]
 
     usual = sizes(alone(Saturation))
     assert sizes(alone(Saturation, scale=1.5)) == pytest.approx([1.5 * size for size in usual], abs=1)

@@ -415,6 +415,20 @@ def test_where_a_page_above_forbids_it_there_is_no_button(page: Page, web_port: 
         expect(forbidden.locator("[data-control=drift] output")).to_have_text("0.1")
 
 
+def test_a_pasted_figure_fills_the_screen_from_a_disk_too(page: Page, exported: Path, tmp_path: Path) -> None:
+    page.add_init_script(CAPTURE)
+    reader = Reader.of(page, Saturation, (exported / "saturation.html").as_uri())
+    reader.at.get_by_role("button", name="Embed").click()
+    (tmp_path / "lesson.html").write_text("<!doctype html>" + page.evaluate("copied"))
+    page.goto((tmp_path / "lesson.html").as_uri())
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("button", name="Full screen").click()
+    expect(frame.get_by_role("button", name="Leave full screen")).to_be_visible()
+    assert full(page) is not None
+    frame.get_by_role("button", name="Leave full screen").click()
+    expect(frame.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
+
+
 def test_numbers_that_were_unfolded_early_are_there_when_the_figure_lives(page: Page, served: str) -> None:
     page.route("**/assets/saturation.js*", lambda route: (page.wait_for_timeout(300), route.continue_()))
     page.goto(f"{served}/app?figure=saturation")
