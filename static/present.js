@@ -41,7 +41,8 @@ const Present = (() => {
     form.querySelector("[data-predict]").focus({preventScroll: true})
     button.hidden = true
     hide(el, false)
-    form.querySelector(".verdict").textContent = `${verdict} ${fill(question.why)}`
+    // A power of ten is not broken between two lines.
+    form.querySelector(".verdict").textContent = `${verdict} ${fill(question.why).replaceAll(" × ", "\u00a0×\u00a0")}`
     state.settle()
   }
 

@@ -128,7 +128,7 @@ def state(slug: str, **values: Any) -> str:
 def says(slug: str, readout: str, **values: Any) -> str:
     """What a readout of the figure says in this state."""
     shown: Figure = KINDS[slug](**values)
-    return shown.say()[readout].text
+    return shown.say()[readout].text.replace(" × ", "\u00a0×\u00a0")  # a power of ten stays in one piece
 
 
 def num(value: float, digits: int = 0, unit: str = "", scale: float = 1.0) -> str:

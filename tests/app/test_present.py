@@ -45,7 +45,12 @@ def reason(reader: Reader) -> str:
     assert reader.figure.question
     texts = {name: text for name, (text, _, _) in reader.says().items()}
     texts |= {name: control.text(reader.state()[name]) for name, control in reader.figure.controls().items()}
-    return re.sub(r"\{(\w+)\}", lambda name: texts[name[1]], reader.figure.question.why)
+    return in_one_piece(re.sub(r"\{(\w+)\}", lambda name: texts[name[1]], reader.figure.question.why))
+
+
+def in_one_piece(words: str) -> str:
+    """The words with powers of ten that are not broken between two lines."""
+    return words.replace(" × ", "\u00a0×\u00a0")
 
 
 # ---- predict first
@@ -69,7 +74,7 @@ def test_a_figure_hides_its_answer_until_the_class_has_committed_to_one(
     verdict = form(reader).get_by_role("status").inner_text()
     assert verdict == f"Not so: “{question.answers[question.right]}” is right. {reason(reader)}"
     if figure is not Identity:  # whose residual is a few roundings, or none
-        assert verdict.endswith(figure.answered().fill(question.why))
+        assert verdict.endswith(in_one_piece(figure.answered().fill(question.why)))
     expect(reader.at.locator(".plots canvas").first).to_be_visible()
     assert reader.at.locator(".summary").inner_text() == reader.figure(**reader.state()).summarize() or (
         figure is Identity
