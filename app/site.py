@@ -143,8 +143,16 @@ def _style() -> str:
 
 
 def _definition(figure: Figure) -> str:
-    """The script that brings the figure to life."""
-    return f'Page.define("{figure.slug}",{figure.payload()})'
+    """The script that brings the figure to life.
+
+    Bokeh counts the models that the process has ever made. Counted within their figure, the script is the same
+    whatever was made before it.
+    """
+    payload = figure.payload()
+    ids = dict.fromkeys(re.findall(r'"id":"(p\d+)"', payload))
+    names = {id_: f"{figure.slug}-{number}" for number, id_ in enumerate(ids)}
+    payload = re.sub(r'"(p\d+)"', lambda quoted: f'"{names.get(quoted[1], quoted[1])}"', payload)
+    return f'Page.define("{figure.slug}",{payload})'
 
 
 def _catalogue(add: Callable[[str, str], str]) -> str:

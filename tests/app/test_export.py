@@ -108,6 +108,13 @@ def test_pages_lead_to_each_other_with_the_state_wherever_they_are(cut_off: Page
     assert back.state() == {**reader.state(), "batch_norm": True}
 
 
+def test_the_site_is_the_same_bytes_whatever_the_process_has_made_before() -> None:
+    first = site.build()
+    Saturation(drift=3).document()
+    second = site.build()
+    assert {address for address, asset in first.items() if asset.body != second[address].body} == set()
+
+
 def test_what_is_exported_is_what_is_served(exported: Path, served: str) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     files = [path for path in exported.rglob("*") if path.is_file() and path.name != exporting.MARK]
