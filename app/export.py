@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .site import FIGURES, MADE_BY, Asset, Figure, Site, build, single
+from widgets import FIGURES, Figure, Lab
+
+from .site import MADE_BY, Asset, Site, build, single
 
 MARK = "export.json"
 """The file by which a folder is known to be an export; it lists the others."""
@@ -71,6 +73,11 @@ def export_single(name: str, place: Path, say: Say) -> tuple[Path, Asset]:
 def figure(name: str) -> type[Figure]:
     """The figure of that name."""
     figures = {kind.slug: kind for kind in FIGURES}
+    if name == Lab.slug:
+        raise RefusedError(
+            "The laboratory is not made as a single file, because its recordings are megabytes. An export of the whole "
+            "explainer has it in lab.html."
+        )
     if name not in figures:
         raise RefusedError(f"There is no figure {name!r}. The figures are {', '.join(figures)}.")
     return figures[name]

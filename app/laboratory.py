@@ -64,16 +64,20 @@ class Reader:
     def _look(self, lab: Lab) -> None:
         """Show what the server has of a race, without training."""
         self.leave()
+        known = self._known(lab.race())
+        phase = "finished" if _over(known) else "paused" if known["networks"] else "idle"
+        self._tell(**known, fresh=True, phase=phase)
+
+    def _known(self, race: Mapping[str, training.Config]) -> Message:
+        """What the server has of a race."""
         fed: dict[str, Array] = {}
         networks = {}
-        for network, config in lab.race().items():
+        for network, config in race.items():
             run, records = self._scheduler.known(config)
             fed |= rows(network, columns(records), run.divergence if run else None)
             if run:
                 networks[network] = {"step": run.step, "steps": config.steps, "ended": run.finished}
-        over = len(networks) == 2 and all(each["ended"] for each in networks.values())
-        phase = "finished" if over else "paused" if networks else "idle"
-        self._tell(fed, networks, fresh=True, phase=phase)
+        return {"rows": packed(fed), "networks": networks}
 
     def _start(self, lab: Lab) -> None:
         """Train, or go on after a pause."""
@@ -85,6 +89,9 @@ class Reader:
                 ticket.go_on()
             return
         self.leave()
+        if _over(known := self._known(race)):
+            self._tell(known=known)
+            return
         try:
             for network, config in race.items():
                 listener = partial(self._news, network, self._race)
@@ -111,22 +118,21 @@ class Reader:
             "ended": bool(ticket.ended) and not failed,
         }
         fed = rows(network, columns(records), run.divergence if run else None)
-        self._tell(fed, {network: told}, race=race, **failed)
+        self._tell(race=race, rows=packed(fed), networks={network: told}, **failed)
 
-    def _tell(
-        self, fed: Mapping[str, Array] | None = None, networks: Mapping[str, Any] | None = None, **more: Any
-    ) -> None:
-        message = {"race": self._race, **more}
-        if fed:
-            message["rows"] = {name: packed(name, values) for name, values in fed.items()}
-        if networks:
-            message["networks"] = networks
-        self._send(message)
+    def _tell(self, **message: Any) -> None:
+        self._send({"race": self._race, **message})
 
 
-def packed(name: str, values: Array) -> Message:
+def packed(fed: Mapping[str, Array]) -> Message:
     """Rows as the page takes them: column by column; `whole` where they stand for all that was sent before."""
-    return {"columns": list(values.T), "whole": name.endswith(".divergence")}
+    return {name: {"columns": list(values.T), "whole": name.endswith(".divergence")} for name, values in fed.items()}
+
+
+def _over(known: Message) -> bool:
+    """Whether both networks of a race have nothing left to do."""
+    networks = known["networks"].values()
+    return len(networks) == 2 and all(each["ended"] for each in networks)
 
 
 class Line(JSComponent):

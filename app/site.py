@@ -82,14 +82,11 @@ def build(session: str | None = None) -> Site:
     for kind in FIGURES:
         figure = kind()
         script = add(f"assets/{kind.slug}.js", _definition(figure))
-        light, dark = (
-            add(f"assets/{kind.slug}-{theme}.png", (STATIC / "stills" / f"{kind.slug}-{theme}.png").read_bytes())
-            for theme in ("light", "dark")
-        )
-        markup[kind.slug] = figure_markup(figure, script, (light, dark))
+        markup[kind.slug] = figure_markup(figure, script, _stills(kind, add))
     lab = Lab()  # type: ignore[no-untyped-call]
     script = add("assets/lab.js", _definition(lab) + _catalogue(add))
-    markup["lab"] = figure_markup(lab, script, session=session)
+    stills, recorded_lab = _stills(Lab, add), Lab.recorded()
+    markup["lab"] = figure_markup(lab, script, stills, session, recorded_lab)
     page = templates().get_template
     story = sections()
     steps = IMAGENET["inception"].steps_to_72_2, IMAGENET["bn_x5"].steps_to_72_2
@@ -107,9 +104,18 @@ def build(session: str | None = None) -> Site:
     add("index.html", article)
     for kind in FIGURES:
         add(f"{kind.slug}.html", page("figure.html").render(links=links, figure=kind, markup=markup))
-    alone = {"lab": figure_markup(lab, script)}
+    alone = {"lab": figure_markup(lab, script, stills, recorded=recorded_lab)}
     add("lab.html", page("figure.html").render(links=links, figure=Lab, markup=alone))
     return site
+
+
+def _stills(kind: type[Figure], add: Callable[[str, str | bytes], str]) -> tuple[str, str]:
+    """Add the figure's still pictures to the site; return their addresses, of the light one and the dark one."""
+    light, dark = (
+        add(f"assets/{kind.slug}-{theme}.png", (STATIC / "stills" / f"{kind.slug}-{theme}.png").read_bytes())
+        for theme in ("light", "dark")
+    )
+    return light, dark
 
 
 def single(kind: type[Figure]) -> bytes:

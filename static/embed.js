@@ -127,8 +127,10 @@ const Embed = (() => {
     },
     reset(el) { el.querySelector("[data-reset]").click() },
     play(el, {control}) {
-      const buttons = [...el.querySelectorAll("[data-play]")]
-      const button = buttons.find(each => control === undefined || each.closest("[data-control]").dataset.control === control)
+      const buttons = [...el.querySelectorAll("[data-play], [data-run=go]")]
+      const button = buttons.find(each => control === undefined || each.closest("[data-control]")?.dataset.control === control)
+      if (button?.disabled) throw new Error("it cannot be started yet")
+      if (el.dataset.phase === "running") return
       if (!button) throw new Error(control === undefined ? "nothing here plays" : `“${control}” does not play`)
       el.figure.stop()
       button.click()

@@ -3,7 +3,47 @@
 const Lab = (() => {
   const whole = count => Numbers.text(count, {digits: 0, scale: 1, unit: "", small: 0, significant: false})
 
-  // `begin(hear)` makes a course; it hears {race, fresh, rows, networks, note, lost} and has look, start, pause, stop.
+  // ---- what has been trained, shown from its first step in some seconds; `rows` are those of all steps
+  const SECONDS = 8
+  function piece({rows, networks}, from, to) {
+    const taken = {}, far = {}
+    for (const [name, {columns, whole}] of Object.entries(rows)) {
+      const step = rows[`${name.split(".")[0]}.step`]?.columns[0] ?? []
+      const place = at => { const k = step.findIndex(value => value > at); return k < 0 ? step.length : k }
+      const [first, last] = [place(from), place(to)]
+      if (whole ? columns.some(([at]) => at > from && at <= to) : last > first) {
+        taken[name] = {columns: whole ? columns : columns.map(column => column.slice(first, last)), whole}
+      }
+    }
+    for (const [name, {step, steps}] of Object.entries(networks)) {
+      const end = Math.min(step, steps)
+      far[name] = {step: Math.min(end, Math.floor(to)), steps, ended: to >= end}
+    }
+    return {rows: taken, networks: far}
+  }
+  // `show` is told what is new; it goes on until the end, or until `pause`.
+  function player(race, show) {
+    const steps = Math.max(...Object.values(race.networks).map(each => each.steps))
+    let shown = 0, frame = 0
+    return {
+      go() {
+        let last = performance.now()
+        const tick = now => {
+          const to = Math.min(steps, shown + steps * Math.max(0, now - last) / 1000 / SECONDS)
+          last = now
+          frame = requestAnimationFrame(tick)
+          show(piece(race, shown, to))
+          shown = to
+          if (shown >= steps) cancelAnimationFrame(frame)
+        }
+        frame = requestAnimationFrame(tick)
+      },
+      pause() { cancelAnimationFrame(frame) },
+    }
+  }
+
+  // `begin(hear)` makes a course, with look, start, pause and stop. It hears {race, fresh, rows, networks, phase, refused,
+  // lost}, or {race, known} with a whole race, which is then played.
   function attach(el, figure, begin) {
     const {state} = figure, {training} = figure.spec
     const go = el.querySelector("[data-run=go]"), stop = el.querySelector("[data-run=stop]")
@@ -12,8 +52,9 @@ const Lab = (() => {
     const key = () => JSON.stringify(settings())
 
     // idle -> running <-> paused -> finished; idle, paused or lost may have something drawn already
-    let phase = "connecting", race = 0, of = key(), networks = {}
-    const WORDS = {connecting: "Start", idle: "Start", running: "Pause", paused: "Go on", finished: "Start again", lost: "Go on"}
+    let phase = "connecting", race = 0, of = key(), networks = {}, playing = null, lost = false
+    const recorded_here = "recorded" in el.dataset     // which is said there already
+    const WORDS = {connecting: "Start", idle: "Start", running: "Pause", paused: "Go on", finished: "Watch again", lost: "Go on"}
     function enter(next) {
       phase = next
       el.dataset.phase = phase
@@ -35,6 +76,7 @@ const Lab = (() => {
         if (phase === "running" && left >= 1) parts.push(`${whole(Math.ceil(left))} s left`)
       }
       if (["paused", "finished"].includes(phase)) parts.push(phase)
+      else if (playing && !recorded_here) parts.push("trained before, played again")
       const text = parts.join(" · ")
       if (pace.textContent !== text) pace.textContent = text
     }
@@ -44,9 +86,10 @@ const Lab = (() => {
     }
 
     // ---- what has come in: a column for each place in a row
-    let fed = {}
+    let fed = {}, wholes = new Set()
     function add(rows) {
       for (const [name, {columns, whole}] of Object.entries(rows)) {
+        if (whole) wholes.add(name)
         if (whole || !fed[name]) fed[name] = columns.map(() => [])
         columns.forEach((column, k) => { for (const value of column) fed[name][k].push(value) })
       }
@@ -57,15 +100,33 @@ const Lab = (() => {
       networks = {}
       state.feed(fed)
     }
+    // What was trained before is played; a reader who has paused meanwhile goes on later.
+    function play(known) {
+      const waits = phase === "paused"
+      close()
+      playing = player(known, show)
+      if (!waits) { enter("running"); playing.go() }
+    }
+    const seen = () => ({networks, rows: Object.fromEntries(Object.entries(fed).map(([name, columns]) => [name, {columns, whole: wholes.has(name)}]))})
+    function close() {
+      playing?.pause()
+      playing = null
+      clear()
+    }
 
     const course = begin(message => {
       if (message.lost) {
         tell(message.lost)
-        if (phase !== "connecting") enter("lost")
+        lost = true
+        if (phase !== "connecting" && !playing) enter("lost")
         return
       }
       if (message.race !== undefined && message.race !== race) return     // of settings that have changed since
-      if (message.note !== undefined) tell(message.note)
+      if (of !== key()) return                                            // or are changing
+      if (message.known) play(message.known)
+      else show(message)
+    })
+    function show(message) {
       if (message.fresh) clear()
       if (message.networks) Object.assign(networks, message.networks)
       if (message.rows) add(message.rows)
@@ -74,42 +135,48 @@ const Lab = (() => {
         tell(message.refused)
         enter(all.length ? "paused" : "idle")
       } else if (all.length === 2 && all.every(({ended}) => ended)) {
-        enter("finished")
+        enter(lost ? "lost" : "finished")
         state.settle()     // what came of it is said
       } else if (message.phase) enter(message.phase)
       else describe()
-    })
+    }
 
     // ---- the reader's hands
     function open(how) {
       of = key()
       race++
-      clear()
+      close()
       tell("")
       enter(how === "start" ? "running" : "idle")
       course[how](settings(), race)
     }
     go.addEventListener("click", () => {
       if (phase === "lost") course.again()
-      else if (phase === "running") { course.pause(race); enter("paused") }
-      else if (phase === "finished") open("start")
-      else { tell(""); enter("running"); course.start(settings(), race) }
+      else if (phase === "finished") play(seen())
+      else if (phase === "running") {
+        playing ? playing.pause() : course.pause(race)
+        enter("paused")
+      } else {
+        tell("")
+        enter("running")
+        playing ? playing.go() : course.start(settings(), race)
+      }
     })
     stop.addEventListener("click", () => {
       course.stop(race)
       race++
-      clear()
-      enter("idle")
+      close()
+      enter(lost ? "lost" : "idle")
       state.settle()
     })
     // What is drawn is always of what the controls say. A run that goes on while they change begins anew with them.
     state.moved.push(() => {
       if (of === key() || !Object.keys(fed).length) return
-      clear()
+      close()
       describe()
     })
     state.settled.push(() => {
-      if (of !== key() && !["connecting", "lost"].includes(phase)) open(phase === "running" ? "start" : "look")
+      if (of !== key() && phase !== "connecting" && !lost) open(phase === "running" ? "start" : "look")
     })
     enter("connecting")
     return {
@@ -168,7 +235,6 @@ const Lab = (() => {
     for (const {columns} of Object.values(recording.rows)) for (const column of columns) column.forEach((value, k) => { column[k] = value ?? NaN })
     races[number] = recording
   }
-  const SECONDS = 8                   // for a whole race
   function recorded(el, figure, load) {
     const {axes} = figure.state
     const words = (name, value) => `${axes[name].label.toLowerCase()} ${axes[name].text(value)}`
@@ -186,9 +252,7 @@ const Lab = (() => {
     })
     el.dataset.recorded = ""
     const desk = attach(el, figure, hear => {
-      let playing = null, shown = 0     // the race that is played, and to which step it is shown
       function look(settings, race) {
-        playing = null
         const {nearest, fits} = find(settings)
         nearest_button.hidden = fits
         if (fits) return hear({race, phase: "idle"})
@@ -196,44 +260,19 @@ const Lab = (() => {
         if (nearest.steps < settings.steps) others.push(`${whole(nearest.steps)} steps`)
         hear({race, refused: `Here recordings are played, and this was not recorded. The nearest recording has ${others.join(", ")}.`})
       }
-      function piece({rows, networks}, from, to, steps) {
-        const taken = {}
-        for (const [name, {columns, whole}] of Object.entries(rows)) {
-          const step = rows[`${name.split(".")[0]}.step`].columns[0]
-          const place = at => { const k = step.findIndex(value => value > at); return k < 0 ? step.length : k }
-          const [first, last] = [place(from), place(to)]
-          if (whole ? columns.some(([at]) => at > from && at <= to) : last > first) {
-            taken[name] = {columns: whole ? columns : columns.map(column => column.slice(first, last)), whole}
-          }
-        }
-        const far = Object.fromEntries(Object.entries(networks).map(([name, {step}]) =>
-          [name, {step: Math.min(step, to), steps, ended: to >= Math.min(step, steps)}]))
-        return {rows: taken, networks: far}
-      }
       async function start(settings, race) {
-        const {nearest, fits} = find(settings)
+        const {nearest: {number, address}, fits} = find(settings)
         if (!fits) return look(settings, race)
-        const {number, address} = nearest, go_on = playing?.number === number
-        if (!go_on) shown = 0
-        const run = playing = {number}
         try {
           if (!races[number]) await load(address)
         } catch (error) {
           return hear({race, refused: `The recording could not be read: ${error.message}.`})
         }
-        if (!go_on) hear({race, fresh: true})
-        let last = performance.now()
-        const tick = now => {
-          if (playing !== run) return
-          const to = Math.min(settings.steps, shown + settings.steps * (now - last) / 1000 / SECONDS)
-          last = now
-          hear({race, ...piece(races[number], shown, to, settings.steps)})
-          shown = to
-          if (shown < settings.steps) requestAnimationFrame(tick)
-        }
-        requestAnimationFrame(tick)
+        const {rows, networks} = races[number], {steps} = settings
+        const far = Object.entries(networks).map(([name, {step}]) => [name, {step: Math.min(step, steps), steps}])
+        hear({race, known: {rows, networks: Object.fromEntries(far)}})
       }
-      return {look, start, pause() { playing = {number: playing?.number} }, stop() { playing = null }}
+      return {look, start, pause() {}, stop() {}}
     })
     desk.opened()
   }

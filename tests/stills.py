@@ -17,17 +17,23 @@ from bokeh.core.json_encoder import serialize_json
 from playwright.sync_api import sync_playwright
 
 from tests.conftest import launch, serving
-from widgets import FIGURES, Figure, tokens
+from widgets import FIGURES, Figure, Lab, tokens
 
 STILLS = Path(__file__).resolve().parent.parent / "static" / "stills"
 MADE = STILLS / "made.json"
 THEMES = ("light", "dark")
 WIDTH = 960
+PICTURED = (*FIGURES, Lab)
+
+
+def shown(figure: type[Figure]) -> Figure:
+    """The figure as its stills show it: as it begins, and what has to be trained as it was recorded."""
+    return Lab.recorded() if figure is Lab else figure()
 
 
 def made_of(figure: type[Figure]) -> dict[str, Any]:
     """What a still shows: count, mean and spread of each drawn column, and a digest of how the plots draw them."""
-    first = figure()
+    first = shown(figure)
     columns = {
         name: [len(values), *(float(f"{measure:.6g}") for measure in (np.nanmean(values), np.nanstd(values)))]
         for name, values in first.columns().items()
@@ -65,19 +71,22 @@ def main() -> None:
                 viewport={"width": WIDTH, "height": 1200}, color_scheme=theme, device_scale_factor=1.5
             )
             page = context.new_page()
-            for figure in FIGURES:
-                page.goto(f"{base}/app?figure={figure.slug}")
+            for figure in PICTURED:
+                page.goto(f"{base}/{figure.slug}.html")  # where recordings are played
                 page.wait_for_function(
                     "id => document.getElementById(id).dataset.live !== undefined", arg=figure.slug
                 )
+                if figure is Lab:
+                    page.get_by_role("button", name="Start").click()
+                    page.wait_for_selector("[data-phase=finished]")
                 page.wait_for_timeout(300)
                 page.locator(".plots").screenshot(path=STILLS / f"{figure.slug}-{theme}.png", omit_background=True)
             context.close()
         browser.close()
     MADE.write_text(
-        json.dumps({figure.slug: made_of(figure) for figure in FIGURES}, separators=(",", ":")) + "\n", "utf-8"
+        json.dumps({figure.slug: made_of(figure) for figure in PICTURED}, separators=(",", ":")) + "\n", "utf-8"
     )
-    print(f"{len(FIGURES) * len(THEMES)} stills in {STILLS}")
+    print(f"{len(PICTURED) * len(THEMES)} stills in {STILLS}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from bokeh.core.properties import value
@@ -11,6 +11,7 @@ from bokeh.models import ColumnDataSource
 from bokeh.models import Plot as BokehPlot
 
 from bn_core.figures.lab import MOST_LAYERS, NETWORKS, NEURONS, STORIES, WEIGHT_SCALES, race
+from bn_core.recorded import find
 from bn_core.training import Config, Divergence
 
 from .controls import Choice, Range
@@ -151,6 +152,17 @@ class Lab(Figure):
         settings = {name: self.state[name] for name in self.training}
         settings |= {name: round(settings[name]) for name in ("hidden_layers", "batch_size", "steps", "seed")}
         return dict(zip(NETWORKS, race(**settings), strict=True))
+
+    @classmethod
+    def recorded(cls) -> Self:
+        """The laboratory as it stands at the end of the race that it begins with, which is among the recordings."""
+        lab = cls()
+        recording = find({name: lab.state[name] for name in cls.training})
+        assert recording
+        for network, course in recording.courses.items():
+            seen = {name: column[course.columns["step"] <= lab.steps] for name, column in course.columns.items()}
+            lab.fed = {**lab.fed, **rows(network, seen, course.divergence)}
+        return lab
 
     @classmethod
     def sources(cls) -> Sources:

@@ -28,13 +28,17 @@ def bare(value: float) -> str:
 
 
 def figure_markup(
-    figure: Figure, payload: str = "", stills: tuple[str, str] | None = None, session: str | None = None
+    figure: Figure,
+    payload: str = "",
+    stills: tuple[str, str] | None = None,
+    session: str | None = None,
+    recorded: Figure | None = None,
 ) -> str:
     """The `<figure>` in its present state.
 
     `payload` is the address of the script that brings it to life, and `stills` those of the pictures, light and
     dark, that stand for the plots where there is no JavaScript. `session` is the address of a page on which a server
-    works for the figure, which stands in its place there.
+    works for the figure, which stands in its place there; `recorded` is the figure as its stills then show it.
     """
     roots = figure.document().roots
     said = figure.say()
@@ -49,6 +53,7 @@ def figure_markup(
             payload=payload,
             session=session,
             stills=stills,
+            recorded=recorded,
             plots=roots,
             groups=groups,
             said=said,

@@ -13,11 +13,12 @@ from playwright.sync_api import Browser, Page
 
 from app import site
 from tests.app.reader import ALIVE, Reader
-from tests.stills import MADE, made_of
-from widgets import FIGURES, tokens
+from tests.stills import MADE, PICTURED, made_of
+from widgets import FIGURES, Lab, tokens
 from widgets.controls import Choice, Range
 
-each_figure = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.slug)
+ADDRESSES = ("/app", *(f"/app?figure={figure.slug}" for figure in (*FIGURES, Lab)), "/lab.html")
+each_pictured = pytest.mark.parametrize("figure", PICTURED, ids=lambda figure: figure.slug)
 AT_SECTION = "name => document.querySelector('.contents [aria-current]')?.getAttribute('href') === `#${name}`"
 LOOKS = list(product(("light", "dark"), (390, 1280)))
 
@@ -44,7 +45,7 @@ def look(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("look", LOOKS, indirect=True, ids=lambda look: f"{look[0]}-{look[1]}")
-@pytest.mark.parametrize("address", ["/app", *(f"/app?figure={figure.slug}" for figure in FIGURES)])
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_axe_finds_nothing_to_object_to(look: Page, served: str, address: str) -> None:
     look.goto(f"{served}{address}")
     read_through(look)
@@ -128,6 +129,30 @@ def test_the_whole_article_is_read_and_every_control_set_by_keyboard_alone(page:
     assert moved == wanted
 
 
+def test_a_race_is_chosen_and_run_by_keyboard_alone(page: Page, served: str) -> None:
+    page.goto(f"{served}/lab.html")
+    page.wait_for_function(ALIVE, arg="lab")
+    lab, moved = Reader(page, Lab), set()
+    while len(moved) < len(Lab.controls()):
+        page.keyboard.press("Tab")
+        name = page.evaluate("document.activeElement.closest('[data-control]')?.dataset.control")
+        assert not page.evaluate("document.activeElement.matches('[data-run]')"), f"only {moved} came before Start"
+        if name is None:
+            continue
+        before = lab.state()[name]
+        page.keyboard.press("ArrowRight")
+        lab.settle()
+        assert lab.state()[name] != before
+        page.keyboard.press("ArrowLeft")
+        moved.add(name)
+    for words in ("Reset", "Start"):
+        while page.evaluate("document.activeElement.textContent") != words:
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+    page.wait_for_selector("figure[data-phase=finished]")
+    assert page.evaluate("document.activeElement.textContent") == "Watch again"
+
+
 def test_alt_page_down_goes_from_section_to_section_and_the_contents_follow(page: Page, served: str) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     page.emulate_media(reduced_motion="reduce")
@@ -173,7 +198,7 @@ def test_words_have_a_contrast_of_4_5_and_marks_of_3_on_every_surface(theme: int
 @pytest.mark.parametrize("width", [360, 390, 640, 1280, 1920])
 def test_nothing_scrolls_sideways(page: Page, served: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    for address in ("/app", *(f"/app?figure={figure.slug}" for figure in FIGURES)):
+    for address in ADDRESSES:
         page.goto(f"{served}{address}")
         read_through(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
@@ -194,9 +219,10 @@ def test_a_deep_link_lands_on_its_target(page: Page, served: str, target: str) -
     assert -5 < top < 60
 
 
-def test_controls_are_44_pixels_high_on_a_phone(page: Page, served: str) -> None:
+@pytest.mark.parametrize("address", ["/app", "/app?figure=lab", "/lab.html"])
+def test_controls_are_44_pixels_high_on_a_phone(page: Page, served: str, address: str) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
-    page.goto(f"{served}/app")
+    page.goto(f"{served}{address}")
     read_through(page)
     small = page.locator(
         "button, input[type=range], .options label, .switch label, summary, .contents a"
@@ -282,16 +308,19 @@ def test_without_javascript_the_article_is_whole_and_each_figure_shows_its_still
     context = chromium.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(f"{served}/app")
-    for figure in FIGURES:
+    for figure in PICTURED:
         still = page.locator(f"#{figure.slug} img.still")
         still.scroll_into_view_if_needed()
         assert still.evaluate("el => el.complete && el.naturalWidth") > 900
         assert page.locator(f"#{figure.slug} figcaption").is_visible()
         assert not page.locator(f"#{figure.slug} .controls").is_visible()
+    # What has to be trained is shown as it was recorded, and said to be.
+    assert page.locator("#lab .summary >> visible=true").inner_text() == f"A recording. {Lab.recorded().summarize()}"
+    assert not page.locator("#lab .runner").is_visible()
     context.close()
 
 
-@each_figure
+@each_pictured
 def test_the_still_is_of_the_figure_as_it_is_now(figure) -> None:
     made = json.loads(MADE.read_text("utf-8"))[figure.slug]
     now = json.loads(json.dumps(made_of(figure)))
