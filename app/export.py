@@ -75,8 +75,8 @@ def figure(name: str) -> type[Figure]:
     figures = {kind.slug: kind for kind in FIGURES}
     if name == Lab.slug:
         raise RefusedError(
-            "The laboratory is not made as a single file, because its recordings are megabytes. An export of the whole "
-            "explainer has it in lab.html."
+            "The laboratory is not made as a single file, because its recordings are megabytes. "
+            "An export of the whole explainer has it in lab.html."
         )
     if name not in figures:
         raise RefusedError(f"There is no figure {name!r}. The figures are {', '.join(figures)}.")

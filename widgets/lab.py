@@ -26,12 +26,16 @@ _PERCENT = Number(1, scale=100, unit="%")
 _TOKENS = dict(zip(NETWORKS, ("without", "with"), strict=True))
 _NAMES = dict(zip(NETWORKS, ("Without batch normalization", "With batch normalization"), strict=True))
 _WORDS = dict(zip(NETWORKS, ("without BN", "with BN"), strict=True))
-_BESIDE = dict(zip(NETWORKS, (22, -6), strict=True))
-"""How far below the end of its curve a network's name stands, in pixels."""
+_MARKS = dict(zip(NETWORKS, (("circle", 9), ("diamond", 12)), strict=True))
+"""Kind and size in pixels."""
+_NAMED_AT = dict(zip(NETWORKS, (0.92, 1.0), strict=True))
+"""The height at which a network is named, in the corner that curves reach last."""
 _LAYERS = range(1, MOST_LAYERS + 2)  # the output's is the last
 _STEPS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 _RATES = (*(float(f"{digit}e{power}") for power in range(-3, 1) for digit in (1, 1.5, 2, 3, 5, 7)), 10.0)
 _FIRST_STEP = 20
+_MARGIN = 1.04
+"""By which an axis of steps goes beyond the last, for the marks at the ends of the curves."""
 _CHANCE = 0.15
 """Below this share of the held-out digits a network has learned nothing: always saying “1” is right on 11 %."""
 _LEAST_REACH = 2.0
@@ -170,7 +174,7 @@ class Lab(Figure):
         hidden = np.array(cls.controls()["hidden_layers"].positions)
         inputs = [Fed(f"{network}.{line}", by="neuron") for network in NETWORKS for line in ("low", "high")]
         reach = measure("reach", constant(_LEAST_REACH), *inputs)
-        across = Take(np.stack([np.full_like(most, _FIRST_STEP), most], axis=1), ("steps",))
+        across = Take(np.stack([np.full_like(most, _FIRST_STEP), _MARGIN * most], axis=1), ("steps",))
         sources: Sources = {
             "view": {
                 "steps": across,
@@ -227,7 +231,7 @@ class Lab(Figure):
             "x_axis_type": "log",
         }
         accuracy = plot(
-            "accuracy", "Accuracy on held-out digits, by step", y=(0, 1), height=300,
+            "accuracy", "Accuracy on held-out digits, by step", y=(0, 1.06), height=300,
             y_ticks={k / 5: f"{20 * k} %" for k in range(6)}, **time,
         )  # fmt: skip
         inputs = {
@@ -243,20 +247,23 @@ class Lab(Figure):
             "slopes", "Mean slope of each hidden layer, of the peak", y=(-0.04, 1.04),
             y_ticks={0: "0", 0.5: "50 %", 1: "100 %"}, **layers,
         )  # fmt: skip
+        accuracy.line("x", "y", source=source["target"], line_color=color("ink"), line_width=2, **OVERLAY)
         for network, token in _TOKENS.items():
             hue = color(token)
             line: dict[str, Any] = {"line_color": hue, "line_width": 2, **OVERLAY}
+            marker, size = _MARKS[network]
             mark: dict[str, Any] = {
-                "marker": "circle" if token == "without" else "diamond",
-                "size": 9 if token == "without" else 12, "fill_color": hue, "line_color": None, **OVERLAY,
+                "marker": marker, "size": size, "fill_color": hue, "line_color": None, **OVERLAY,
             }  # fmt: skip
             now = source[f"{network}_now"]
             accuracy.line("step", "accuracy", source=source[network], **line)
             accuracy.scatter("reached", "level", source=now, **mark)
             accuracy.scatter("step", "accuracy", source=now, **mark)
+            named = ([1.1 * _FIRST_STEP], [_NAMED_AT[network]])
+            accuracy.scatter(*named, **mark)
             accuracy.text(
-                "step", "accuracy", source=now, text=value(_WORDS[network]), text_color=hue, text_align="right",
-                text_font=value(FONT), text_font_size="12px", x_offset=-8, y_offset=_BESIDE[network], **OVERLAY,
+                *named, text=value(_WORDS[network]), text_color=hue, text_baseline="middle", text_font=value(FONT),
+                text_font_size="12px", x_offset=10, **OVERLAY,
             )  # fmt: skip
             panel = inputs[network]
             tint = color(f"{token}-tint")
@@ -267,7 +274,6 @@ class Lab(Figure):
                 layer_plot.scatter("layer", height, source=source[f"{network}_{name}"], **mark)
         for panel in (accuracy, *inputs.values()):
             panel.min_border_right = 30  # for the label of the last step
-        accuracy.line("x", "y", source=source["target"], line_color=color("ink"), line_width=2, **OVERLAY)
         return [accuracy, *inputs.values(), gradients, slopes]
 
 
