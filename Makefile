@@ -3,11 +3,14 @@
 # Another port:    make serve PORT=8000
 # Another folder:  make export DIR=explainer
 # Some tests only: make test ARGS="tests/bn_core -x"
+# One after the other: make test AT_ONCE=0
 
 PYTHON ?= python3
 PORT ?= 5006
 DIR ?= public
 ARGS ?=
+# Browser tests wait more than they compute.
+AT_ONCE ?= 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -33,7 +36,7 @@ export: $(VENV)/.installed ## write the explainer as plain files into public/ (D
 
 test: $(VENV)/.installed-test ## run the whole test suite, in a real Chromium too (ARGS=... for pytest)
 	@$(PY) tests/chromium.py
-	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest $(ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(AT_ONCE) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed-lint ## check style, layout and types
 	$(PY) -m ruff check .

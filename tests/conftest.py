@@ -36,15 +36,6 @@ QUIET = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests with a browser last.
-
-    Once Playwright's sync API has started, its event loop counts as running in this thread until the
-    session ends, and a test that calls asyncio.run() would be refused.
-    """
-    items.sort(key=lambda item: "playwright" in getattr(item, "fixturenames", ()))
-
-
 @dataclass
 class Watched:
     """What a page has said and asked for. It is told when Playwright is called, so ask the page first."""

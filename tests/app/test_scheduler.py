@@ -13,12 +13,13 @@ import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from bn_core import training
 from bn_core.executors import Pool, from_environment, processes
 from bn_core.network import Architecture
 
+T = TypeVar("T")
 WORKERS = 2
 TWO_WORKERS = partial(processes, WORKERS)
 MANY = Limits().steps  # more than a test has time for
@@ -153,11 +155,17 @@ def workers() -> list[int]:
     return [child.pid for child in multiprocessing.active_children() if child.pid]
 
 
+def done(work: Coroutine[Any, Any, T]) -> T:
+    """Do asynchronous work, in a thread: once a browser has started, Playwright's event loop is taken to run here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
 def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run an async test; it must leave no worker behind."""
 
     def run(*arguments: Any) -> None:
-        asyncio.run(test(*arguments))
+        done(test(*arguments))
         assert workers() == []
 
     run.__name__ = test.__name__
@@ -564,5 +572,5 @@ def test_a_dask_cluster_does_the_same_and_outlives_a_lost_worker() -> None:
         address = cluster.scheduler_address.removeprefix("tcp://")
         pid = next(iter(cluster.workers.values())).pid
         make_pool = from_environment({"BN_EXECUTOR": f"dask://{address}"})
-        on_dask = asyncio.run(records(make_pool, lambda: os.kill(pid, signal.SIGKILL)))
-    assert on_dask == asyncio.run(records(TWO_WORKERS, lambda: None))
+        on_dask = done(records(make_pool, lambda: os.kill(pid, signal.SIGKILL)))
+    assert on_dask == done(records(TWO_WORKERS, lambda: None))
