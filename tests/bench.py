@@ -2,26 +2,31 @@
 
 Prints, for each figure, the time from a pointer move to the painted change, painted frames a second while its
 finest control is dragged at 60 Hz, the bytes of its payload, and the time from coming near to answering; and
-for the page its first contentful paint, blocking time and bytes; at the end what has to be loaded, with its goals.
+for the page its first contentful paint, blocking time and bytes; then what a class of thirty in the laboratory has to
+wait; what has to be loaded, with its goals; and what a training step costs.
 Machines are noisy: compare medians of one run.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.site import build
-from tests import weights
-from tests.conftest import launch, serving
-from widgets import FIGURES, Figure
+from tests import bench_training, readers, weights
+from tests.conftest import ROOT, launch, serving
+from widgets import FIGURES, Figure, Saturation
 from widgets.controls import Range
 
 LOADS = 5
@@ -160,8 +165,38 @@ def main() -> None:
         ):
             print(f"{statistics.median(load[name] for load in loads):8.0f} {unit}")
         print(f"{loads[0]['size'] / 1000:8.0f} kB in all")
+        report_class(browser, base)
         browser.close()
     print_weights(weights.weigh(site))
+    print()
+    bench_training.report()
+
+
+def report_class(browser: Browser, base: str) -> None:
+    """Have a class train while somebody drags a slider elsewhere, and print how long each had to wait."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{base}/app?figure={Saturation.slug}")
+    scroll_through(page)
+    (server,) = (child for child in psutil.Process().children() if "serve" in child.cmdline())
+    before = server.memory_info().rss / 1e6
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.readers", base], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as training:
+        time.sleep(readers.SECONDS / 2)
+        median, high, rate = measure_drag(page, Saturation)
+        told = training.communicate()[0]
+    page.close()
+    found = json.loads(told)
+    print(f"\n{readers.READERS} readers train a race of their own each, for {readers.SECONDS:.0f} s:")
+    print(f"{median:8.1f} ms to paint a drag elsewhere (median; {high:.1f} at 95 %), {rate:.0f} frames/s (goal 20)")
+    print(f"{found['first_news']:8.2f} s until the last of them saw something")
+    print(f"{found['longest_wait']:8.2f} s the longest wait for progress after that (goal 1)")
+    print(
+        f"{found['steps_per_second']:8.0f} steps/s in all, {found['fewest_steps']} to {found['most_steps']} a reader"
+    )
+    print(f"{before:8.0f} MB of memory in the server before, {server.memory_info().rss / 1e6:.0f} afterwards")
+    for words in found["refused"]:
+        print(f"         refused: {words}")
 
 
 def print_weights(found: weights.Weights) -> None:
