@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,13 +132,16 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def serving(log: Path, port: int | None = None) -> Iterator[str]:
+def serving(
+    log: Path, port: int | None = None, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Serve the article on the port, or a free one; yield the address without the /app at its end."""
     port = port or free_port()
     base = f"http://localhost:{port}"
-    command = [sys.executable, "-m", "panel", "serve", "app", "--port", str(port)]
+    command = [sys.executable, "-m", "panel", "serve", "app", "--port", str(port), *options]
+    settings = os.environ | (environment or {})
     with log.open("wb") as written:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=written, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, cwd=ROOT, env=settings, stdout=written, stderr=subprocess.STDOUT)
     try:
         try:
             wait_for(server, f"{base}/app")

@@ -133,6 +133,7 @@ class Lab(Figure):
     }
     origin = "Trained by bn_core on 8,000 digits of MNIST; the seed decides the first weights and the batches."
     program = """
+        import numpy as np
         from bn_core.figures.lab import columns, race
         from bn_core.training import advance, start, steps_to
 
@@ -142,13 +143,16 @@ class Lab(Figure):
         readouts, drawn = {}, {}
         for network, config in zip(("plain", "normalized"), configs):
             run, records = advance(start(config), steps)  # may take a while: some 0.6 ms a step
-            readouts[f"{network}_outcome"] = run.divergence or steps_to(target, records)
-            readouts[f"{network}_accuracy"] = records[-1].accuracy
-            readouts[f"{network}_step"] = records[-1].step
-            readouts[f"{network}_saturated"] = records[-1].saturated[-1]
-            seen = columns(records[1:])
-            drawn[network] = {name: seen[name] for name in ("step", "accuracy", "loss")}
-            drawn[network] |= {name: seen[name][:, neuron - 1] for name in ("low", "middle", "high")}
+            records = records[1:]  # without that of step 0
+            readouts[f"{network}_outcome"] = steps_to(target, records) or run.divergence
+            now = records[-1] if records else None
+            readouts[f"{network}_accuracy"] = now and now.accuracy
+            readouts[f"{network}_step"] = now and now.step
+            readouts[f"{network}_saturated"] = now and now.saturated[-1]
+            if now:
+                seen = columns(records)
+                drawn[network] = {name: seen[name] for name in ("step", "accuracy", "loss")}
+                drawn[network] |= {name: seen[name][:, neuron - 1] for name in ("low", "middle", "high")}
         """
 
     def race(self) -> dict[str, Config]:

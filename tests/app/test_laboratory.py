@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import FrameLocator, Locator, Page, expect
+from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page, expect
 
 from app import export as exporting
 from bn_core.figures.lab import columns
@@ -89,6 +89,75 @@ def test_a_control_that_changes_meanwhile_begins_the_race_anew(page: Page, serve
     page.wait_for_timeout(300)
     assert step(figure) >= before
     figure.locator("[data-run=stop]").click()
+
+
+def test_what_was_trained_is_played_again_from_its_first_step(page: Page, served: str) -> None:
+    for press in ("Start", "Watch again"):
+        figure = opened(page, f"{served}/app?figure=lab&{QUICK}&seed=9")
+        if press == "Start":
+            go(figure).click()
+            expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
+        said = figure.locator(".summary").inner_text()
+        expect(go(figure)).to_have_text("Watch again")
+        go(figure).click()
+        expect(figure.locator(".pace")).to_contain_text("trained before, played again")
+        page.wait_for_function("() => document.querySelector('[data-readout=plain_step]').dataset.value < 400")
+        go(figure).click()
+        expect(figure).to_have_attribute("data-phase", "paused")
+        stood = step(figure)
+        page.wait_for_timeout(500)
+        assert step(figure) == stood
+        go(figure).click()
+        expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
+        assert figure.locator(".summary").inner_text() == said
+    # What the server has is not trained again, whoever asks for it.
+    figure.locator("[data-control=seed] input").press("ArrowLeft")
+    figure.locator("[data-control=seed] input").press("ArrowRight")
+    expect(figure).to_have_attribute("data-phase", "finished")
+
+
+def test_what_is_over_a_limit_is_said_and_the_screen_stays(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", environment={"BN_STEPS": "1000"}) as address:
+        figure = opened(page, f"{address}/app?figure=lab&{QUICK}")
+        go(figure).click()
+        expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
+        figure.locator("[data-control=steps] input").press("End")
+        go(figure).click()
+        expect(figure.locator(".notices")).to_have_text(
+            "A run of 50,000 steps is too long for this server: it allows up to 1,000."
+        )
+        expect(figure).to_have_attribute("data-phase", "idle")
+        expect(figure.locator("[data-control=steps] output")).to_have_text("50\u2009000")
+        figure.locator("[data-control=steps] input").press("Home")
+        expect(figure).to_have_attribute("data-phase", "finished")
+        expect(figure.locator(".notices")).to_be_hidden()
+
+
+def test_a_closed_tab_frees_its_runs(context: BrowserContext, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", environment={"BN_RUNS": "2"}) as address:
+        first, second = context.new_page(), context.new_page()
+        figure = opened(first, f"{address}/app?figure=lab&seed=1&steps=50000")
+        go(figure).click()
+        wait_until_beyond(50, figure)
+        other = opened(second, f"{address}/app?figure=lab&seed=2&steps=50000")
+        go(other).click()
+        expect(other.locator(".notices")).to_contain_text("The server has 2 runs to do, and it allows 2 at once")
+        first.close()
+        second.wait_for_timeout(1000)
+        go(other).click()
+        wait_until_beyond(50, other)
+
+
+def test_a_frame_may_be_told_to_start(page: Page, served: str) -> None:
+    page.goto(f"{served}/app")
+    page.evaluate(
+        """() => document.body.replaceChildren(Object.assign(document.createElement("iframe"),
+          {id: "embedded", src: "app?figure=lab&steps=500&seed=2", width: 900, height: 900}))"""
+    )
+    figure = page.frame_locator("#embedded").locator("figure#lab")
+    expect(figure).to_have_attribute("data-phase", "idle", timeout=LONG)
+    page.evaluate("document.getElementById('embedded').contentWindow.postMessage({type: 'bn-explainer:play'})")
+    expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
 
 
 def test_not_finite_is_an_outcome_in_words(page: Page, served: str) -> None:

@@ -15,9 +15,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
 
+from bn_core.figures.lab import columns
+from bn_core.network import FAN_IN
+from bn_core.training import Divergence, advance, start
 from tests.app.reader import Reader
 from tests.app.test_browser_agrees import random_states
-from widgets import FIGURES, Figure, Identity, Landscape, Saturation, StepsToAccuracy
+from widgets import FIGURES, Figure, Identity, Lab, Landscape, Saturation, StepsToAccuracy
+from widgets.lab import rows
 from widgets.takeaway import CREDIT, UNITS
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.slug)
@@ -42,8 +46,8 @@ def read(text: str) -> tuple[list[str], Tables]:
     head, *blocks = text.split("\n\n")
     tables = {}
     for block in blocks:
-        name, headings, *rows = block.strip().split("\n")
-        cells = np.array([[float(cell) for cell in row.split(",")] for row in rows])
+        name, headings, *lines = block.strip().split("\n")
+        cells = np.array([[float(cell) for cell in row.split(",")] for row in lines])
         tables[name.removeprefix("# ")] = (headings.split(","), cells)
     return head.split("\n"), tables
 
@@ -75,13 +79,37 @@ def test_the_pasted_python_makes_the_readouts_and_the_data(figure: type[Figure])
                 assert float(value) == pytest.approx(expected, rel=1e-6, abs=1e-12, nan_ok=True), (name, state)
         _, tables = read(shown.csv())
         assert set(drawn) == set(tables), state
-        for name, (_, rows) in tables.items():
+        for name, (_, cells) in tables.items():
             assert list(drawn[name]) == list(figure.tables[name])
             for k, column in enumerate(drawn[name].values()):
                 tolerance = ROUNDED.get(figure.slug, 1e-6)
                 np.testing.assert_allclose(
-                    rows[:, k], column, rtol=1e-6, atol=tolerance, err_msg=f"{name} in {state}"
+                    cells[:, k], column, rtol=1e-6, atol=tolerance, err_msg=f"{name} in {state}"
                 )
+
+
+@pytest.mark.parametrize("state", [{"neuron": 4}, {"learning_rate": 3.0, "activation": "relu", "momentum": 0.9}])
+def test_the_pasted_python_trains_what_the_laboratory_has_trained(state: dict[str, Any]) -> None:
+    shown = Lab(steps=500, weight_scale=FAN_IN, seed=8, **state)
+    readouts, drawn, _ = run(shown.code().replace("steps = 500", "steps = 75"))
+    for network, config in shown.race().items():
+        trained, records = advance(start(config), 75)
+        shown.fed = {**shown.fed, **rows(network, columns(records), trained.divergence)}
+    said = shown.say()
+    assert set(readouts) == set(said)
+    if "momentum" in state:
+        assert readouts["plain_outcome"] == Divergence(*map(int, re.findall(r"\d+", said["plain_outcome"].text)))
+    else:
+        assert readouts["normalized_outcome"] == said["normalized_outcome"].value == 75
+    for name in set(readouts) - {"plain_outcome", "normalized_outcome"}:
+        value = np.nan if readouts[name] is None else float(readouts[name])
+        assert value == pytest.approx(said[name].value, rel=1e-6, nan_ok=True), name
+    _, tables = read(shown.csv())
+    assert set(drawn) == set(tables)
+    for name, (_, cells) in tables.items():
+        assert list(drawn[name]) == list(Lab.tables[name])
+        for k, column in enumerate(drawn[name].values()):
+            np.testing.assert_allclose(cells[:, k], column, rtol=1e-6)
 
 
 @each_figure
@@ -97,18 +125,18 @@ def test_the_csv_says_title_state_readouts_units_and_where_the_data_come_from(fi
     for name, said in shown.say().items():
         assert any(f": {said.text} ({name}" in line and said.source in line for line in lines)
     assert [f"# {line}" for line in (figure.origin, UNITS, CREDIT)] == lines[-3:]
-    for name, (headings, rows) in tables.items():
+    for name, (headings, cells) in tables.items():
         assert headings == list(figure.tables[name].values())
-        assert np.isfinite(rows).all()
-        assert rows.shape == (len(rows), len(headings))
+        assert np.isfinite(cells).all()
+        assert cells.shape == (len(cells), len(headings))
 
 
 def test_units_stand_in_the_header_and_steps_are_steps_on_either_axis() -> None:
     linear, log = (read(StepsToAccuracy(axis=axis).csv())[1] for axis in ("linear", "log"))
     assert linear["inception_points"][0] == ["steps [million]", "accuracy [%]"]
     assert linear["inception_points"][1].tolist() == [[31.0, 72.2]]
-    for name, (_, rows) in linear.items():
-        np.testing.assert_array_equal(rows, log[name][1])
+    for name, (_, cells) in linear.items():
+        np.testing.assert_array_equal(cells, log[name][1])
 
 
 @pytest.mark.parametrize(("figure", "seed"), [(Saturation, "seed 74"), (Identity, "seed 0")])
@@ -145,9 +173,9 @@ def test_the_browser_writes_the_same_csv_and_the_same_python(page: Page, served:
         for line, other in zip(lines, expected_lines, strict=False):
             assert same_but_for_roundings(line, other), (line, other)
         assert list(tables) == list(expected)
-        for name, (headings, rows) in tables.items():
+        for name, (headings, cells) in tables.items():
             assert headings == expected[name][0]
-            np.testing.assert_allclose(rows, expected[name][1], rtol=1e-6, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(cells, expected[name][1], rtol=1e-6, atol=1e-4, err_msg=name)
         assert ast.dump(ast.parse(code)) == ast.dump(ast.parse(shown.code())), state
 
 
