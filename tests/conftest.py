@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
 
@@ -123,7 +124,9 @@ def wait_for(server: subprocess.Popen[bytes], url: str) -> None:
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
+    """End a server as Ctrl-C in its terminal does: with all processes that it has started."""
+    for process in [*psutil.Process(server.pid).children(), server]:
+        process.terminate()
     try:
         server.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:

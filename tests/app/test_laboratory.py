@@ -208,6 +208,16 @@ def test_a_server_that_goes_away_and_comes_back(page: Page, tmp_path: Path) -> N
         wait_until_beyond(0, figure)
 
 
+def test_each_of_several_server_processes_has_a_laboratory(context: BrowserContext, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", None, "--num-procs", "2") as address:
+        for seed in range(4):  # a page and its line may well be with different processes
+            page = context.new_page()
+            figure = opened(page, f"{address}/app?figure=lab&{QUICK}&seed={seed}")
+            go(figure).click()
+            expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
+            page.close()
+
+
 # ---- without a server
 
 
