@@ -125,6 +125,8 @@ def wait_for(server: subprocess.Popen[bytes], url: str) -> None:
 
 def stop(server: subprocess.Popen[bytes]) -> None:
     """End a server as Ctrl-C in its terminal does: with all processes that it has started."""
+    if server.poll() is not None:
+        return
     for process in [*psutil.Process(server.pid).children(), server]:
         process.terminate()
     try:
