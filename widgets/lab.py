@@ -248,7 +248,7 @@ class Lab(Figure):
             y_ticks={1e-8: "10⁻⁸", 1e-6: "10⁻⁶", 1e-4: "10⁻⁴", 1e-2: "10⁻²", 1.0: "1", 100.0: "100"}, **layers,
         )  # fmt: skip
         slopes = plot(
-            "slopes", "Mean slope of each hidden layer, of the peak", y=(-0.04, 1.04),
+            "slopes", "Mean slope by layer, of the peak", y=(-0.04, 1.04),
             y_ticks={0: "0", 0.5: "50 %", 1: "100 %"}, **layers,
         )  # fmt: skip
         accuracy.line("x", "y", source=source["target"], line_color=color("ink"), line_width=2, **OVERLAY)
