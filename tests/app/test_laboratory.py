@@ -221,6 +221,20 @@ def test_each_of_several_server_processes_has_a_laboratory(context: BrowserConte
 # ---- without a server
 
 
+def test_where_the_session_does_not_open_the_article_plays_recordings(page: Page, served: str) -> None:
+    page.route(lambda address: "figure=lab" in address, lambda route: route.abort())
+    page.clock.install()
+    page.goto(f"{served}/app?lab.seed=1#lab")
+    figure = page.locator("figure#lab")
+    expect(page.locator("iframe.session")).to_be_attached()
+    page.clock.fast_forward(21_000)
+    expect(figure).to_have_attribute("data-phase", "idle", timeout=LONG)
+    expect(figure.locator(".notices")).to_contain_text("does not open, so recordings are played instead")
+    expect(figure.locator(".recording")).to_be_visible()
+    expect(figure.locator("[data-control=seed] output")).to_have_text("1")
+    expect(page.locator("iframe.session")).not_to_be_attached()
+
+
 def test_from_a_file_recordings_are_played(page: Page, tmp_path: Path, watched: Watched) -> None:
     exporting.export(tmp_path / "public", lambda _: None)
     figure = opened(page, (tmp_path / "public" / "lab.html").as_uri())
