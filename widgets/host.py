@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,24 +27,44 @@ def _read(*names: str) -> str:
 class Host(JSComponent):
     """Shows one figure in a notebook or a Panel app.
 
-    `state` is control -> value: what Python sets moves the figure; what the reader sets arrives when the
-    control is released, and nothing is sent before.
+    `state` is control -> value as it is first shown. What then changes is said in messages: in a notebook, Panel
+    sends a parameter that Python has set back to Python, over what has been set there meanwhile.
     """
 
     state = param.Dict(default={})
     markup = param.String(default="")
     plots = Children()
 
-    def _handle_msg(self, data: Any) -> None:
-        """The figure in the browser can hear now: tell it what it may have missed."""
-        self._send_msg(self.state)
-
     _esm = _read("numbers.js", "frames.js", "takeaway.js", "figure.js", "host.js")
     _stylesheets: ClassVar[list[str]] = [tokens.css(), _read("figure.css")]
 
 
+def _in_turn() -> None:
+    """Have a Jupyter kernel take what figures say in turn with the cells.
+
+    JupyterLab asks for a thread of the kernel, a subshell, for each Panel object, and sends there what it says: past
+    the waiting cells and the opening of its own channel, so that it is lost, or into the midst of what cells set and
+    print, which Panel does not reckon with. Told that its subshell is the main one, JupyterLab keeps to the order.
+    """
+    ipython = sys.modules.get("IPython")
+    kernel: Any = getattr(ipython and ipython.get_ipython(), "kernel", None)
+    handlers = getattr(kernel, "control_handlers", {})
+
+    async def main_shell(stream: Any, ident: Any, request: Any) -> None:
+        content = {"status": "ok", "subshell_id": None}
+        kernel.session.send(stream, "create_subshell_reply", content, request, ident)
+
+    if "create_subshell_request" in handlers:
+        handlers["create_subshell_request"] = main_shell
+
+
 def host(figure: Figure) -> pn.viewable.Viewable:
-    """A new view of the figure, tied to its parameters."""
+    """A new view of the figure, tied to its parameters.
+
+    What Python sets moves the figure; what the reader sets arrives when the control is released, and nothing is
+    sent before.
+    """
+    _in_turn()
     document = figure.document()
     plots = list(document.roots)
     for plot in plots:
@@ -55,12 +76,20 @@ def host(figure: Figure) -> pn.viewable.Viewable:
         sizing_mode="stretch_width",
     )
 
-    def from_reader(event: param.parameterized.Event) -> None:
-        figure.param.update(**event.new)
+    heard = 0  # when the figure in the browser said what was heard of it last
 
-    def from_python(*_: Any) -> None:
-        shown.state = figure.state
+    def tell(*_: Any) -> None:
+        if heard:  # else nobody listens yet
+            shown._send_msg({"state": figure.state, "heard": heard})
 
-    shown.param.watch(from_reader, "state")
-    figure.param.watch(from_python, list(figure.controls()))
+    def from_reader(message: Any) -> None:
+        nonlocal heard
+        heard = message.data["said"]
+        try:
+            figure.param.update(**message.data["values"])
+        finally:
+            tell()
+
+    shown.on_msg(from_reader)
+    figure.param.watch(tell, list(figure.controls()))
     return shown
