@@ -6,6 +6,7 @@ the networks do: `static/lab.js` speaks the other end.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
@@ -22,6 +23,7 @@ from bn_core.figures.lab import columns
 from widgets.lab import Lab, rows
 
 Message = dict[str, Any]
+Race = Mapping[str, training.Config]
 Training = Scheduler[training.Config, training.Run, training.Record]
 Hold = Ticket[training.Config, training.Run, training.Record]
 
@@ -39,59 +41,64 @@ class Reader:
         self._send, self._gone, self._scheduler = send, gone, shared
         self._race = 0
         self._tickets: dict[str, Hold] = {}
+        self._answer: asyncio.Task[None] | None = None
 
     def hear(self, message: Message) -> None:
         """Do what the page asks: look, start, pause or stop; what it cannot have, it is told in a sentence."""
         wish, self._race = message["do"], message["race"]
+        if self._answer:
+            self._answer.cancel()  # the last wish counts
         if wish == "pause":
             for ticket in self._tickets.values():
                 ticket.pause()
         elif wish == "stop":
             self.leave()
-        else:
+        elif wish in ("look", "start"):
             try:
-                settings = Lab(**message["settings"])  # type: ignore[no-untyped-call]
+                race = Lab(**message["settings"]).race()  # type: ignore[no-untyped-call]
             except (TypeError, ValueError) as error:
                 self._tell(refused=f"This cannot be trained: {error}")
                 return
-            self._look(settings) if wish == "look" else self._start(settings)
+            if wish == "start" and not all(map(self._scheduler.finished, race.values())):
+                self._start(race)
+            else:
+                self._answer = asyncio.ensure_future(self._look(race, plays=wish == "start"))
 
     def leave(self) -> None:
         """Give up what is being trained; the server keeps it for a while."""
         self._scheduler.leave(self)
         self._tickets = {}
 
-    def _look(self, lab: Lab) -> None:
-        """Show what the server has of a race, without training."""
+    async def _look(self, race: Race, plays: bool) -> None:
+        """Show what the server has of a race, without training: as it stands, or for the page to play."""
         self.leave()
-        known = self._known(lab.race())
-        phase = "finished" if _over(known) else "paused" if known["networks"] else "idle"
-        self._tell(**known, fresh=True, phase=phase)
-
-    def _known(self, race: Mapping[str, training.Config]) -> Message:
-        """What the server has of a race."""
         fed: dict[str, Array] = {}
         networks = {}
         for network, config in race.items():
-            run, records = self._scheduler.known(config)
-            fed |= rows(network, columns(records), run.divergence if run else None)
+            run, records = await self._scheduler.known(config)
+            fed |= await asyncio.to_thread(_drawn, network, run, records)
             if run:
                 networks[network] = {"step": run.step, "steps": config.steps, "ended": run.finished}
-        return {"rows": packed(fed), "networks": networks}
+        known = {"rows": packed(fed), "networks": networks}
+        if plays:
+            self._tell(known=known)
+        else:
+            self._tell(**known, fresh=True, phase="paused" if networks else "idle")
 
-    def _start(self, lab: Lab) -> None:
+    def _start(self, race: Race) -> None:
         """Train, or go on after a pause."""
-        race = lab.race()
         held = self._tickets.values()
         paused = not all(ticket.ended for ticket in held) and not any(ticket.ended == "failed" for ticket in held)
         if paused and [ticket.config for ticket in held] == [*race.values()]:
-            for ticket in held:
-                ticket.go_on()
+            try:
+                for ticket in held:
+                    ticket.go_on()
+            except LimitReached as limit:
+                for ticket in held:
+                    ticket.pause()
+                self._tell(refused=str(limit))
             return
         self.leave()
-        if _over(known := self._known(race)):
-            self._tell(known=known)
-            return
         try:
             for network, config in race.items():
                 listener = partial(self._news, network, self._race)
@@ -117,8 +124,7 @@ class Reader:
             "left": progress.seconds_left,
             "ended": bool(ticket.ended) and not failed,
         }
-        fed = rows(network, columns(records), run.divergence if run else None)
-        self._tell(race=race, rows=packed(fed), networks={network: told}, **failed)
+        self._tell(race=race, rows=packed(_drawn(network, run, records)), networks={network: told}, **failed)
 
     def _tell(self, **message: Any) -> None:
         self._send({"race": self._race, **message})
@@ -129,10 +135,8 @@ def packed(fed: Mapping[str, Array]) -> Message:
     return {name: {"columns": list(values.T), "whole": name.endswith(".divergence")} for name, values in fed.items()}
 
 
-def _over(known: Message) -> bool:
-    """Whether both networks of a race have nothing left to do."""
-    networks = known["networks"].values()
-    return len(networks) == 2 and all(each["ended"] for each in networks)
+def _drawn(network: str, run: training.Run | None, records: Sequence[training.Record]) -> dict[str, Array]:
+    return rows(network, columns(records), run.divergence if run else None)
 
 
 class Line(JSComponent):

@@ -30,6 +30,8 @@ ROUND_SECONDS = 0.5  # in which every reader has a turn, if need be with shorter
 SHORTEST_CHUNK_SECONDS = 0.02  # below it the way to the worker and back would cost too much
 FIRST_STEPS = 5  # before it is known how long one takes
 RATE_SECONDS = 5.0  # over which steps per second are measured
+OVERDUE_SECONDS = 60.0  # after which a chunk is taken to be lost: a cluster may have no worker left, and not say so
+TOLD_SECONDS = 0.005  # to tell one ticket, and for others to have a turn on the event loop
 MOST_LOSSES = 3  # in a row, after which a run is taken to be what kills its workers
 
 log = logging.getLogger(__name__)
@@ -192,6 +194,7 @@ class Ticket(Generic[C, S, R]):
         self._scheduler, self._reader, self._job, self._listener = scheduler, reader, job, listener
         self._paused = False
         self._step = self._parts = 0  # how far the listener has been told
+        self._told = 0.0  # when
 
     @property
     def config(self) -> C:
@@ -227,7 +230,7 @@ class Ticket(Generic[C, S, R]):
         self._paused = True
 
     def go_on(self) -> None:
-        """After a pause: tell what was missed, and go on."""
+        """After a pause: tell what was missed, and go on. Raises LimitReached, and then it stays paused."""
         self._scheduler._go_on(self)
 
     def stop(self) -> None:
@@ -269,6 +272,7 @@ class Scheduler(Generic[C, S, R]):
         self._jobs: OrderedDict[C, _Job[C, S, R]] = OrderedDict()  # those that nobody looks at: the oldest first
         self._readers: OrderedDict[Hashable, list[Ticket[C, S, R]]] = OrderedDict()  # whose turn it is comes first
         self._flying: dict[_Job[C, S, R], Future[_Landed | str]] = {}
+        self._alarms: dict[Future[_Landed | str], asyncio.TimerHandle] = {}
 
     def submit(self, reader: Hashable, config: C, listener: Listener[C, S, R]) -> Ticket[C, S, R]:
         """Have a run done for a reader, or take part in one with the same config, from its first record.
@@ -293,12 +297,18 @@ class Scheduler(Generic[C, S, R]):
         self._fill()
         return ticket
 
-    def known(self, config: C) -> tuple[S | None, list[R]]:
+    def finished(self, config: C) -> bool:
+        """Return whether a run is here, with nothing left to do."""
+        job = self._jobs.get(config)
+        return job is not None and job.finished
+
+    async def known(self, config: C) -> tuple[S | None, list[R]]:
         """Return a run as it stands after its last chunk, and its records; None and nothing if it is not here."""
         job = self._jobs.get(config)
         if job is None or job.state is None:
             return None, []
-        return pickle.loads(job.state), _unpickled(job.parts)
+        state, parts = job.state, tuple(job.parts)
+        return await asyncio.to_thread(lambda: (pickle.loads(state), _unpickled(parts)))
 
     def leave(self, reader: Hashable) -> None:
         """Stop all that a reader has, because the page is closed."""
@@ -336,14 +346,18 @@ class Scheduler(Generic[C, S, R]):
                 own + 1,
                 limits.runs_per_reader,
             )
-        if job is not None and (job.tickets or job.finished):
+        self._check_room(job)
+
+    def _check_room(self, job: _Job[C, S, R] | None) -> None:
+        """Raise LimitReached if this run would be one too many of those that are being done."""
+        if job is not None and (job.finished or self._wanted(job)):
             return  # no more work than there is
-        runs = sum(bool(other.tickets) for other in self._jobs.values())
-        if runs >= limits.runs:
+        runs, allowed = sum(map(self._wanted, self._jobs.values())), self.limits.runs
+        if runs >= allowed:
             raise LimitReached(
-                f"The server has {runs} runs to do, and it allows {limits.runs} at once: try again in a minute.",
+                f"The server has {runs} runs to do, and it allows {allowed} at once: try again in a minute.",
                 runs + 1,
-                limits.runs,
+                allowed,
             )
 
     # ---- turns
@@ -355,7 +369,8 @@ class Scheduler(Generic[C, S, R]):
     def _chunk_seconds(self, workers: int) -> float:
         """Return how long a chunk may take so that a round stays short."""
         readers = sum(any(not ticket._paused for ticket in tickets) for tickets in self._readers.values())
-        return min(CHUNK_SECONDS, max(SHORTEST_CHUNK_SECONDS, ROUND_SECONDS * workers / max(readers, 1)))
+        turns = min(readers, sum(map(self._wanted, self._jobs.values())))
+        return min(CHUNK_SECONDS, max(SHORTEST_CHUNK_SECONDS, ROUND_SECONDS * workers / max(turns, 1)))
 
     def _next(self) -> Ticket[C, S, R] | None:
         """Return whose turn it is. A reader whose only run is in a worker keeps the place in the queue."""
@@ -392,6 +407,7 @@ class Scheduler(Generic[C, S, R]):
             future = Future()
             future.set_exception(error)
         self._flying[job] = future
+        self._alarms[future] = self._running_loop().call_later(OVERDUE_SECONDS, self._overdue, job, future)
         future.add_done_callback(partial(self._done, job))
 
     def _done(self, job: _Job[C, S, R], future: Future[_Landed | str]) -> None:
@@ -399,7 +415,15 @@ class Scheduler(Generic[C, S, R]):
         with suppress(RuntimeError):  # the event loop is closed: nobody is there to be told
             self._running_loop().call_soon_threadsafe(self._landed, job, future)
 
+    def _overdue(self, job: _Job[C, S, R], future: Future[_Landed | str]) -> None:
+        """Give a pool up that has not answered for long."""
+        self._alarms.pop(future, None)
+        if self._flying.get(job) is future:
+            self._lost(TimeoutError(f"it did not answer for {OVERDUE_SECONDS:.0f} s"))
+
     def _landed(self, job: _Job[C, S, R], future: Future[_Landed | str]) -> None:
+        if alarm := self._alarms.pop(future, None):
+            alarm.cancel()
         if self._flying.get(job) is not future:
             return  # from a pool that is given up
         error = CancelledError() if future.cancelled() else future.exception()
@@ -424,14 +448,18 @@ class Scheduler(Generic[C, S, R]):
             self._tell(ticket)
 
     def _tell_all(self, job: _Job[C, S, R]) -> None:
+        """Tell all who look at a run; the more there are in all, the less often each of them."""
+        interval = TOLD_SECONDS * sum(map(len, self._readers.values()))
         for ticket in tuple(job.tickets):
-            self._tell(ticket)
+            if job.over or time.monotonic() - ticket._told >= interval:
+                self._tell(ticket)
 
     def _tell(self, ticket: Ticket[C, S, R]) -> None:
         """Tell a listener what is new, and end the ticket if the run is over."""
         if ticket.ended or ticket._paused:
             return
         job = ticket._job
+        ticket._told = time.monotonic()
         new: list[R] = _unpickled(job.parts[ticket._parts :])
         ticket._parts, ticket._step = len(job.parts), job.step
         if job.over:
@@ -445,6 +473,7 @@ class Scheduler(Generic[C, S, R]):
     def _go_on(self, ticket: Ticket[C, S, R]) -> None:
         if ticket.ended or not ticket._paused:
             return
+        self._check_room(ticket._job)
         if not self._wanted(ticket._job):
             ticket._job.marks.clear()
         ticket._paused = False

@@ -126,10 +126,10 @@ const Embed = (() => {
       send("state", {...report(el), ...(id === undefined ? {} : {id})})
     },
     reset(el) { el.querySelector("[data-reset]").click() },
-    play(el, {control}) {
+    async play(el, {control}) {
+      while (el.dataset.phase === "connecting") await new Promise(done => { setTimeout(done, 100) })
       const buttons = [...el.querySelectorAll("[data-play], [data-run=go]")]
       const button = buttons.find(each => control === undefined || each.closest("[data-control]")?.dataset.control === control)
-      if (button?.disabled) throw new Error("it cannot be started yet")
       if (el.dataset.phase === "running") return
       if (!button) throw new Error(control === undefined ? "nothing here plays" : `“${control}” does not play`)
       el.figure.stop()

@@ -51,8 +51,9 @@ const Lab = (() => {
     const settings = () => state.values_of(training)
     const key = () => JSON.stringify(settings())
 
-    // idle -> running <-> paused -> finished; idle, paused or lost may have something drawn already
-    let phase = "connecting", race = 0, of = key(), networks = {}, playing = null, lost = false
+    // idle -> running <-> paused -> finished; paused or lost may have something drawn already
+    let phase = "connecting", race = 0, networks = {}, playing = null, lost = false
+    let of = key(), shows = true      // the settings of the race, and whether they are those of the controls now
     const recorded_here = "recorded" in el.dataset     // which is said there already
     const WORDS = {connecting: "Start", idle: "Start", running: "Pause", paused: "Go on", finished: "Watch again", lost: "Go on"}
     function enter(next) {
@@ -93,7 +94,7 @@ const Lab = (() => {
         if (whole || !fed[name]) fed[name] = columns.map(() => [])
         columns.forEach((column, k) => { for (const value of column) fed[name][k].push(value) })
       }
-      state.feed(fed)
+      if (shows) state.feed(fed)
     }
     function clear() {
       fed = {}
@@ -118,11 +119,10 @@ const Lab = (() => {
       if (message.lost) {
         tell(message.lost)
         lost = true
-        if (phase !== "connecting" && !playing) enter("lost")
+        if (phase !== "connecting" && !playing) enter("lost")     // what is played needs no server
         return
       }
-      if (message.race !== undefined && message.race !== race) return     // of settings that have changed since
-      if (of !== key()) return                                            // or are changing
+      if (message.race !== race) return     // of settings that have changed since
       if (message.known) play(message.known)
       else show(message)
     })
@@ -135,17 +135,20 @@ const Lab = (() => {
         tell(message.refused)
         enter(all.length ? "paused" : "idle")
       } else if (all.length === 2 && all.every(({ended}) => ended)) {
+        playing = null
         enter(lost ? "lost" : "finished")
         state.settle()     // what came of it is said
-      } else if (message.phase) enter(message.phase)
+      } else if (message.phase && phase === "idle") enter(message.phase)     // else the reader has pressed Start meanwhile
       else describe()
     }
 
     // ---- the reader's hands
     function open(how) {
       of = key()
+      shows = true
       race++
       close()
+      if (lost) return enter("lost")
       tell("")
       enter(how === "start" ? "running" : "idle")
       course[how](settings(), race)
@@ -157,7 +160,7 @@ const Lab = (() => {
         playing ? playing.pause() : course.pause(race)
         enter("paused")
       } else {
-        tell("")
+        if (!lost) tell("")
         enter("running")
         playing ? playing.go() : course.start(settings(), race)
       }
@@ -171,16 +174,22 @@ const Lab = (() => {
     })
     // What is drawn is always of what the controls say. A run that goes on while they change begins anew with them.
     state.moved.push(() => {
-      if (of === key() || !Object.keys(fed).length) return
-      close()
-      describe()
+      if (shows === (of === key())) return
+      shows = !shows
+      state.feed(shows ? fed : {})     // a slider that comes back to where it was has its race again
     })
     state.settled.push(() => {
-      if (of !== key() && phase !== "connecting" && !lost) open(phase === "running" ? "start" : "look")
+      if (!shows && phase !== "connecting") open(phase === "running" ? "start" : "look")
     })
     enter("connecting")
     return {
-      opened() { if (["connecting", "lost"].includes(phase)) open(new URLSearchParams(location.search).has("go") ? "start" : "look") },
+      // An address that asks to go on does so once.
+      opened() {
+        const address = new URL(location.href), goes = address.searchParams.has("go")
+        address.searchParams.delete("go")
+        if (goes) history.replaceState(history.state, "", address)
+        open(goes ? "start" : "look")
+      },
       tell,
     }
   }
@@ -203,8 +212,12 @@ const Lab = (() => {
         desk.opened()
       })
       return {
-        look: (settings, race) => say("look", race, settings),
-        start: (settings, race) => say("start", race, settings),
+        // What is shown without Start is what was started here before: a class does not spoil each other's races.
+        look: (settings, race) => started.has(settings) ? say("look", race, settings) : hear({race, phase: "idle"}),
+        start(settings, race) {
+          started.add(settings)
+          say("start", race, settings)
+        },
         pause: race => say("pause", race),
         stop: race => say("stop", race),
         // A new session, in this state: the page anew, if the server answers.
@@ -216,14 +229,29 @@ const Lab = (() => {
             hear({lost: "The server still does not answer. What was drawn stays; try again in a moment."})
             return
           }
-          const address = new URL(Page.link(el))
+          const address = new URL(Page.link(el)), had = new URLSearchParams(location.search)
+          for (const option of Embed.OPTIONS) if (had.has(option)) address.searchParams.set(option, had.get(option))
           address.searchParams.set("go", "on")
           location.replace(address)
         },
       }
     })
     if (line) waiting.splice(0).forEach(tell => tell())
-    else setTimeout(() => { if (!line) desk.tell("The laboratory does not open. Reload the page to try again.") }, DOOR)
+    // The page came, but no line to the server: then recordings, as in an export.
+    else setTimeout(() => {
+      if (line) return
+      const address = new URL(`lab.html${location.search}`, location.href)
+      address.searchParams.delete("figure")
+      address.searchParams.set("live", "off")
+      location.replace(address)
+    }, DOOR)
+  }
+  // The races that this tab has started, across reloads.
+  const started = {
+    NAME: "bn-explainer:started",
+    all() { try { return JSON.parse(sessionStorage.getItem(this.NAME)) ?? [] } catch { return [] } },
+    has(settings) { return this.all().includes(JSON.stringify(settings)) },
+    add(settings) { try { sessionStorage.setItem(this.NAME, JSON.stringify([...new Set([...this.all(), JSON.stringify(settings)])])) } catch { /* not remembered */ } },
   }
 
   // ---- a course from a recording, where no server trains: what was recorded, in some seconds instead of minutes
@@ -248,7 +276,8 @@ const Lab = (() => {
     const nearest_button = el.querySelector("[data-run=nearest]")
     nearest_button.addEventListener("click", () => {
       const {nearest: {settings, steps}} = find(figure.state.values_of(figure.spec.training))
-      figure.state.assign({...settings, steps: Math.min(steps, figure.state.values.steps)}, {settle: true})
+      const most = Math.max(...axes.steps.values.filter(value => value <= Math.min(steps, figure.state.values.steps)))
+      figure.state.assign({...settings, steps: most}, {settle: true})
     })
     el.dataset.recorded = ""
     const desk = attach(el, figure, hear => {
@@ -275,6 +304,7 @@ const Lab = (() => {
       return {look, start, pause() {}, stop() {}}
     })
     desk.opened()
+    if (new URLSearchParams(location.search).has("live")) desk.tell("The server cannot be reached for training, so recordings are played instead.")
   }
   return {live, connect, recorded, catalogue, define}
 })()

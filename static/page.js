@@ -10,12 +10,15 @@ const Page = (() => {
       onerror: () => failed(new Error(`${src} could not be loaded`))}))
   })
   const once = {}
-  const load = src => once[src] ??= script(src)
+  const load = src => once[src] ??= script(src).catch(error => {
+    delete once[src]     // the next time it may come
+    throw error
+  })
   const payloads = {}
   const define = (name, payload) => { payloads[name] = payload }
 
   // ---- the address: `drift=6` on a figure's own page, `saturation.drift=6` on any
-  const NOT_OF_A_FIGURE = ["figure", "go", ...(embed?.OPTIONS ?? [])]
+  const NOT_OF_A_FIGURE = ["figure", "go", "live", ...(embed?.OPTIONS ?? [])]
   const asked_for = query => query.getAll("figure").at(-1)     // as the server has it: the last one counts
   const is_figure = name => document.getElementById(name)?.matches("figure") ?? false
   function wishes(query) {
@@ -234,7 +237,10 @@ const Page = (() => {
       for (const {isIntersecting, target} of entries) {
         if (!isIntersecting) continue
         near.unobserve(target)
-        turn = turn.then(() => hydrate(target)).catch(() => {})    // it has said so itself
+        turn = turn.then(() => {
+          const opens = "session" in target.dataset, life = hydrate(target).catch(() => {})    // it has said so itself
+          return opens ? undefined : life      // what opens in a frame does not keep the others waiting
+        })
       }
     }, {rootMargin: "800px"})
     const figures = [...document.querySelectorAll("figure[data-payload]")]

@@ -178,25 +178,24 @@ def report_class(browser: Browser, base: str) -> None:
     page.goto(f"{base}/app?figure={Saturation.slug}")
     scroll_through(page)
     (server,) = (child for child in psutil.Process().children() if "serve" in child.cmdline())
-    before = server.memory_info().rss / 1e6
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.readers", base], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as training:
-        time.sleep(readers.SECONDS / 2)
-        median, high, rate = measure_drag(page, Saturation)
-        told = training.communicate()[0]
+    for same, words in ((False, "a race of their own each"), (True, "all the same race")):
+        before = server.memory_info().rss / 1e6
+        command = [sys.executable, "-m", "tests.readers", base, *(["same"] if same else [])]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as training:
+            time.sleep(readers.SECONDS / 2)
+            median, high, rate = measure_drag(page, Saturation)
+            found = json.loads(training.communicate()[0])
+        print(f"\n{readers.READERS} readers train, {words}, for {readers.SECONDS:.0f} s:")
+        print(
+            f"{median:8.1f} ms to paint a drag elsewhere (median; {high:.1f} at 95 %), {rate:.0f} frames/s (goal 20)"
+        )
+        print(f"{found['first_news']:8.2f} s until the last of them saw something")
+        print(f"{found['longest_wait']:8.2f} s the longest wait for progress after that (goal 1)")
+        print(f"{found['steps_per_second']:8.0f} steps/s seen, {found['fewest_steps']} to {found['most_steps']} each")
+        print(f"{before:8.0f} MB of memory in the server before, {server.memory_info().rss / 1e6:.0f} afterwards")
+        for refused in found["refused"]:
+            print(f"         refused: {refused}")
     page.close()
-    found = json.loads(told)
-    print(f"\n{readers.READERS} readers train a race of their own each, for {readers.SECONDS:.0f} s:")
-    print(f"{median:8.1f} ms to paint a drag elsewhere (median; {high:.1f} at 95 %), {rate:.0f} frames/s (goal 20)")
-    print(f"{found['first_news']:8.2f} s until the last of them saw something")
-    print(f"{found['longest_wait']:8.2f} s the longest wait for progress after that (goal 1)")
-    print(
-        f"{found['steps_per_second']:8.0f} steps/s in all, {found['fewest_steps']} to {found['most_steps']} a reader"
-    )
-    print(f"{before:8.0f} MB of memory in the server before, {server.memory_info().rss / 1e6:.0f} afterwards")
-    for words in found["refused"]:
-        print(f"         refused: {words}")
 
 
 def print_weights(found: weights.Weights) -> None:

@@ -1,7 +1,8 @@
-"""Thirty readers of the laboratory at once, each with a race of its own, over the page's own line to the server.
+"""Thirty readers of the laboratory at once, over the page's own line to the server.
 
-`python -m tests.readers ADDRESS` prints, as JSON, what they have had to wait. They are no browsers: what thirty of
-those would cost this machine, in a class would be spread over thirty.
+`python -m tests.readers ADDRESS [same]` has each train a race of its own, or all the same, and prints, as JSON, what
+they have had to wait. They are no browsers: what thirty of those would cost this machine, in a class would be spread
+over thirty.
 """
 
 from __future__ import annotations
@@ -47,11 +48,10 @@ class Reader:
         self.line = await websocket_connect(f"{place}/app/ws", subprotocols=["bokeh", token])
         await self.line.read_message()  # the server is ready
 
-    async def start(self) -> None:
-        """Press Start, with a learning rate that nobody else has, or has had."""
-        lab = Lab(steps=STEPS)  # type: ignore[no-untyped-call]
+    async def start(self, learning_rate: float) -> None:
+        """Press Start."""
+        lab = Lab(steps=STEPS, learning_rate=learning_rate)  # type: ignore[no-untyped-call]
         settings = {name: lab.state[name] for name in Lab.training}
-        settings["learning_rate"] = 0.1 + 0.001 * random.random()
         await self.send({"do": "start", "race": 1, "settings": settings})
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -93,14 +93,16 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-async def train(address: str, number: int, seconds: float) -> dict[str, Any]:
+async def train(address: str, number: int, seconds: float, same: bool) -> dict[str, Any]:
     """Let so many readers train for so long; return how long they had to wait, and what they got."""
     AsyncHTTPClient.configure(None, max_clients=number)
     readers = [Reader(k) for k in range(number)]
     await asyncio.gather(*(reader.open(address) for reader in readers))
     watching = [asyncio.create_task(reader.watch()) for reader in readers]
     began = time.monotonic()
-    await asyncio.gather(*(reader.start() for reader in readers))
+    # Learning rates that nobody has had before.
+    rates = [0.1 + 0.001 * random.random()] * number if same else [0.1 + 0.001 * random.random() for _ in readers]
+    await asyncio.gather(*(reader.start(rate) for reader, rate in zip(readers, rates, strict=True)))
     await asyncio.sleep(seconds)
     ended = time.monotonic()
     times = [[began, *reader.heard, ended] for reader in readers]
@@ -121,4 +123,4 @@ async def train(address: str, number: int, seconds: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(train(sys.argv[1], READERS, SECONDS))))
+    print(json.dumps(asyncio.run(train(sys.argv[1], READERS, SECONDS, same="same" in sys.argv))))

@@ -97,8 +97,9 @@ def test_what_was_trained_is_played_again_from_its_first_step(page: Page, served
         if press == "Start":
             go(figure).click()
             expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
-        said = figure.locator(".summary").inner_text()
         expect(go(figure)).to_have_text("Watch again")
+        expect(figure.locator(".summary")).to_contain_text("after 500 steps.")
+        said = figure.locator(".summary").inner_text()
         go(figure).click()
         expect(figure.locator(".pace")).to_contain_text("trained before, played again")
         page.wait_for_function("() => document.querySelector('[data-readout=plain_step]').dataset.value < 400")
@@ -109,11 +110,39 @@ def test_what_was_trained_is_played_again_from_its_first_step(page: Page, served
         assert step(figure) == stood
         go(figure).click()
         expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
-        assert figure.locator(".summary").inner_text() == said
+        expect(figure.locator(".summary")).to_have_text(said)
     # What the server has is not trained again, whoever asks for it.
     figure.locator("[data-control=seed] input").press("ArrowLeft")
     figure.locator("[data-control=seed] input").press("ArrowRight")
     expect(figure).to_have_attribute("data-phase", "finished")
+
+
+def test_a_slider_that_comes_back_to_where_it_was_has_its_race_again(page: Page, served: str) -> None:
+    figure = opened(page, f"{served}/app?figure=lab&{QUICK}&seed=9&learning_rate=0.2")
+    go(figure).click()
+    expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
+    expect(figure.locator("[data-readout=normalized_outcome]")).to_have_text(re.compile(r"at step \d+"))
+    assert step(figure) == 500
+    slider = figure.locator("[data-control=learning_rate] input")
+    here = slider.input_value()
+    slider.evaluate("(el, to) => { el.value = to; el.dispatchEvent(new Event('input', {bubbles: true})) }", "0")
+    expect(figure.locator("[data-readout=normalized_outcome]")).to_have_text("not yet started")
+    slider.evaluate("(el, to) => { el.value = to; el.dispatchEvent(new Event('input', {bubbles: true})) }", here)
+    expect(figure.locator("[data-readout=normalized_outcome]")).to_have_text(re.compile(r"at step \d+"))
+    assert step(figure) == 500
+
+
+def test_nobody_sees_a_race_before_having_started_it(context: BrowserContext, served: str) -> None:
+    first, second = context.new_page(), context.new_page()
+    figure = opened(first, f"{served}/app?figure=lab&{QUICK}&seed=8")
+    go(figure).click()
+    expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
+    other = opened(second, f"{served}/app?figure=lab&{QUICK}&seed=8")
+    expect(other).to_have_attribute("data-phase", "idle")
+    expect(other.locator("[data-readout=plain_outcome]")).to_have_text("not yet started")
+    go(other).click()  # it is there already, so it is played
+    expect(other.locator(".pace")).to_contain_text("played again")
+    expect(other).to_have_attribute("data-phase", "finished", timeout=LONG)
 
 
 def test_what_is_over_a_limit_is_said_and_the_screen_stays(page: Page, tmp_path: Path) -> None:
@@ -233,6 +262,28 @@ def test_where_the_session_does_not_open_the_article_plays_recordings(page: Page
     expect(figure.locator(".recording")).to_be_visible()
     expect(figure.locator("[data-control=seed] output")).to_have_text("1")
     expect(page.locator("iframe.session")).not_to_be_attached()
+
+
+def test_where_no_line_to_the_server_opens_recordings_are_played(page: Page, served: str) -> None:
+    page.route_web_socket(re.compile("/ws"), lambda line: line.close())
+    page.clock.install()
+    page.goto(f"{served}/app?figure=lab&seed=2")
+    figure = page.locator("figure#lab")
+    expect(figure).to_have_attribute("data-phase", "connecting", timeout=LONG)
+    page.clock.fast_forward(21_000)
+    page.wait_for_url(re.compile(r"/lab\.html"))
+    expect(figure.locator(".notices")).to_contain_text("cannot be reached for training, so recordings", timeout=LONG)
+    expect(figure.locator(".recording")).to_be_visible()
+    expect(figure.locator("[data-control=seed] output")).to_have_text("2")
+
+
+def test_the_nearest_recording_is_one_that_the_controls_can_show(page: Page, exported: Path) -> None:
+    figure = opened(page, f"{exported.as_uri()}/lab.html?activation=relu&weight_scale=1/sqrt(fan_in)")
+    figure.get_by_role("button", name="nearest recording").click()
+    expect(figure.locator("[data-control=steps] output")).to_have_text("2000")
+    expect(figure.locator(".notices")).to_be_hidden()
+    go(figure).click()
+    expect(figure).to_have_attribute("data-phase", "finished", timeout=LONG)
 
 
 def test_from_a_file_recordings_are_played(page: Page, tmp_path: Path, watched: Watched) -> None:

@@ -117,6 +117,20 @@ def test_a_hundred_times_the_rate_is_too_much_for_tanh_and_relu_with_batch_norma
         assert outcome.steps == ()
 
 
+def test_small_first_weights_keep_the_plain_network_at_chance_for_twelve_thousand_steps():
+    for seed in SEEDS:
+        plain = results.recording(50_000, seed, weight_scale=0.01).courses["plain"]
+        steps, accuracy = plain.columns["step"], plain.columns["accuracy"]
+        assert 12_000 < steps[accuracy < 0.15][-1] < 13_000
+        assert 30_000 < plain.steps_to(0.85) < 40_000
+
+
+def test_saturated_units_keep_the_plain_network_at_chance_on_every_seed():
+    for seed in SEEDS:
+        saturated = results.recording(2_000, seed, weight_scale=0.1, learning_rate=1.0, momentum=0.9)
+        assert saturated.courses["plain"].columns["accuracy"].max() < 0.17
+
+
 def test_six_layers_and_saturation_leave_the_plain_network_at_chance():
     for name in ("six-layers", "saturate"):
         assert story(name)["plain"].best[-1] < 0.2
