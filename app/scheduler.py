@@ -26,7 +26,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from bn_core.executors import Pool, whole_number
 
 CHUNK_SECONDS = 0.08  # a dozen pictures a second, and a pause that takes hold at once
-ROUND_SECONDS = 0.5  # in which every reader has a turn, if need be with shorter chunks
+ROUND_SECONDS = 0.35  # in which every reader has a turn, if need be with shorter chunks
 SHORTEST_CHUNK_SECONDS = 0.02  # below it the way to the worker and back would cost too much
 FIRST_STEPS = 5  # before it is known how long one takes
 RATE_SECONDS = 5.0  # over which steps per second are measured

@@ -24,7 +24,7 @@ from widgets import Lab
 
 READERS = 30
 SECONDS = 15.0
-STEPS = 5_000  # more than there is time for
+STEPS = 50_000  # more than there is time for
 
 
 @dataclass
