@@ -209,6 +209,8 @@ def test_in_the_article_it_is_a_frame_that_remembers_across_a_reload(page: Page,
     page.wait_for_function("() => location.search.includes('lab.hidden_layers=4')")
     go(figure).click()
     expect(figure.locator(".pace")).to_contain_text("steps/s", timeout=LONG)
+    done = figure.locator("[data-readout=plain_step]")
+    expect(done).to_have_attribute("data-value", re.compile("[1-9]"), timeout=LONG)
     page.reload()
     figure = page.frame_locator("iframe.session").locator("figure#lab")
     # The server still has it, from the last chunk.
