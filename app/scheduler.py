@@ -76,7 +76,7 @@ class Limits:
 
     Attributes:
         runs_per_reader: at once, paused ones too.
-        runs: of all readers at once, those that are shared counted once.
+        runs: of all readers at once, those that are shared counted once, and those that stand still not at all.
         steps: of one run.
         kept_megabytes: for runs that nobody looks at, in case somebody comes back.
 

@@ -13,7 +13,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from app.scheduler import LimitReached, Limits, Scheduler, Ticket
+from app.scheduler import TOLD_SECONDS, LimitReached, Limits, Scheduler, Ticket
 from bn_core import training
 from bn_core.executors import Pool, from_environment, processes
 from bn_core.network import Architecture
@@ -322,6 +322,53 @@ async def test_over_a_limit_the_reader_gets_a_sentence_and_all_goes_on_as_before
 
 
 # ---- what goes wrong
+
+
+@on_a_loop
+async def test_a_paused_run_keeps_nobody_out_and_goes_on_when_there_is_room() -> None:
+    async with scheduling(Limits(runs=1)) as scheduler:
+        one, other = Reader(scheduler, "one"), Reader(scheduler, "other")
+        first = one.submit(Toy(1))
+        await until(lambda: one.told)
+        first.pause()
+        second = other.submit(Toy(2))
+        await until(lambda: other.told)
+        with pytest.raises(LimitReached, match="it allows 1 at once: try again in a minute"):
+            first.go_on()
+        assert first.state == "paused"
+        second.stop()
+        first.go_on()
+        told = len(one.told)
+        await until(lambda: len(one.told) > told)
+
+
+@on_a_loop
+async def test_the_more_look_at_a_run_the_less_often_each_is_told_and_all_get_all() -> None:
+    async with scheduling() as scheduler:
+        readers = [Reader(scheduler, number) for number in range(40)]
+        tickets = [reader.submit(Toy("seen by all", steps=4000)) for reader in readers]
+        await until(ended(*tickets))
+        for reader in readers:
+            assert reader.records == list(range(1, 4001))
+            gaps = np.diff(reader.told)[:-1]  # the end is told at once
+            assert gaps.min() > 0.9 * TOLD_SECONDS * len(readers)
+
+
+@on_a_loop
+async def test_a_pool_that_never_answers_is_given_up() -> None:
+    class Silent(Executor):
+        """As that of a cluster without workers."""
+
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            return Future()
+
+    pools = iter([lambda: Pool(Silent(), WORKERS, lambda: None), TWO_WORKERS])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.scheduler.OVERDUE_SECONDS", 5.0)
+        async with scheduling(make_pool=lambda: next(pools)()) as scheduler:
+            ticket = Reader(scheduler).submit(Toy("patient", steps=50))
+            await until(ended(ticket))
+            assert ticket.state == "finished"
 
 
 @on_a_loop
