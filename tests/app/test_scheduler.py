@@ -362,10 +362,14 @@ async def test_a_pool_that_never_answers_is_given_up() -> None:
         def submit(self, *_: Any, **__: Any) -> Future[Any]:
             return Future()
 
-    pools = iter([lambda: Pool(Silent(), WORKERS, lambda: None), TWO_WORKERS])
+    pools = iter([Pool(Silent(), WORKERS, lambda: None)])
+
+    def make_pool() -> Pool:
+        return next(pools, None) or TWO_WORKERS()
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.scheduler.OVERDUE_SECONDS", 5.0)
-        async with scheduling(make_pool=lambda: next(pools)()) as scheduler:
+        async with scheduling(make_pool=make_pool) as scheduler:
             ticket = Reader(scheduler).submit(Toy("patient", steps=50))
             await until(ended(ticket))
             assert ticket.state == "finished"
