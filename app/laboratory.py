@@ -20,7 +20,7 @@ from app.scheduler import LimitReached, Limits, Scheduler, Ticket
 from bn_core import executors, training
 from bn_core.checks import Array
 from bn_core.figures.lab import columns
-from widgets.lab import Lab, rows
+from widgets.lab import Lab, packed, rows
 
 Message = dict[str, Any]
 Race = Mapping[str, training.Config]
@@ -128,11 +128,6 @@ class Reader:
 
     def _tell(self, **message: Any) -> None:
         self._send({"race": self._race, **message})
-
-
-def packed(fed: Mapping[str, Array]) -> Message:
-    """Rows as the page takes them: column by column; `whole` where they stand for all that was sent before."""
-    return {name: {"columns": list(values.T), "whole": name.endswith(".divergence")} for name, values in fed.items()}
 
 
 def _drawn(network: str, run: training.Run | None, records: Sequence[training.Record]) -> dict[str, Array]:

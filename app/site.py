@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from math import floor, isfinite, nan
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import bokeh
@@ -25,7 +26,7 @@ from app.article import Section, minutes, sections
 from bn_core import recorded
 from bn_core.published import IMAGENET, SOURCES
 from widgets import FIGURES, Figure, Lab, tokens
-from widgets.lab import rows
+from widgets.lab import packed, rows
 from widgets.markup import figure_markup
 
 HERE = Path(__file__).parent
@@ -166,13 +167,14 @@ def _catalogue(add: Callable[[str, str], str]) -> str:
     entries = []
     for number, recording in enumerate(each for each in recorded.recordings() if each.detailed):
         address = f"assets/race-{number}.js"
-        fed, networks = {}, {}
+        fed: dict[str, dict[str, Any]] = {}
+        networks = {}
         for network, course in recording.courses.items():
-            for name, values in rows(network, course.columns, course.divergence).items():
-                numbers = [[float(f"{x:.4g}") if isfinite(x) else None for x in column] for column in values.T]
-                fed[name] = {"columns": numbers, "whole": name.endswith(".divergence")}
+            fed |= packed(rows(network, course.columns, course.divergence))
             last = course.divergence.step if course.divergence else recording.settings["steps"]
             networks[network] = {"step": last}
+        for each in fed.values():
+            each["columns"] = [[float(f"{x:.4g}") if isfinite(x) else None for x in c] for c in each["columns"]]
         race = json.dumps({"rows": fed, "networks": networks}, separators=(",", ":"))
         settings = {name: value for name, value in recording.settings.items() if name != "steps"}
         versioned = add(address, f"Lab.define({number},{race})")

@@ -81,10 +81,7 @@ const Lab = (() => {
       const text = parts.join(" · ")
       if (pace.textContent !== text) pace.textContent = text
     }
-    function tell(note) {
-      notices.replaceChildren(...(note ? [Object.assign(document.createElement("span"), {textContent: note})] : []))
-      notices.hidden = !note
-    }
+    const tell = note => Page.tell(notices, note ? [note] : [])
 
     // ---- what has come in: a column for each place in a row
     let fed = {}, wholes = new Set()

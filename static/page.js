@@ -270,5 +270,5 @@ const Page = (() => {
     watch()
     land()
   }
-  return {define, link}
+  return {define, link, tell}
 })()

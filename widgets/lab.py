@@ -281,6 +281,11 @@ class Lab(Figure):
         return [accuracy, *inputs.values(), gradients, slopes]
 
 
+def packed(fed: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
+    """Rows as `static/lab.js` takes them: column by column; `whole` where they stand for all that was sent before."""
+    return {name: {"columns": list(values.T), "whole": name.endswith(".divergence")} for name, values in fed.items()}
+
+
 def rows(network: str, seen: Mapping[str, Array], divergence: Divergence | None = None) -> dict[str, Array]:
     """What feeds the laboratory: a network's `bn_core.figures.lab.columns`, or a piece of them, and where it broke.
 
